@@ -1,0 +1,26 @@
+//! What a backup snapshot holds: `__info_*` and `__meta` to and from databases, tables, partitions and types, and the DDL text that
+//! would make them again.
+//!
+//! This room knows bytes and catalog objects. It must not know where they come from: no paths of a store, no network, no async, no
+//! tablet contents.
+//!
+//! * [`model`]: the catalog objects as `__meta` stores them, for every StarRocks version; unknown keys survive a round trip.
+//! * [`info`]: the job info `__info_<timestamp>` (shapes A to D).
+//! * [`meta`]: `__meta`, binary (1.19 to 3.1.3) and JSON (3.1.4 and later), told apart by content.
+//! * [`snapshot`]: both joined by id into one view: tables, partitions, physical partitions, indexes, tablets in bucket order.
+//! * [`ddl`]: the statements StarRocks would accept.
+//! * [`table_file`]: `table.json`, the catalog object in a table directory.
+//! * [`layout`]: which names stand where in a snapshot and a table directory.
+//! * [`write`]: the way back, from table directories to `__info` and `__meta`.
+
+pub mod ddl;
+pub mod error;
+pub mod info;
+pub mod layout;
+pub mod meta;
+pub mod model;
+pub mod snapshot;
+pub mod table_file;
+pub mod write;
+
+pub use error::{CatalogError, Result};

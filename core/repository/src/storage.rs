@@ -1,0 +1,89 @@
+//! One small trait over every store. Paths are relative to the store's root, `/`-separated, UTF-8, without `.`, `..`, empty components or
+//! a leading `/`; the root itself is the empty string. A store refuses any other path and never leaves its root, through
+//! symbolic links either.
+
+mod local;
+mod object;
+
+pub use local::LocalStorage;
+pub use object::ObjectStorage;
+
+use crate::error::Result;
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::ops::Range;
+use std::time::SystemTime;
+
+/// What an entry of a listing is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EntryKind {
+    File,
+    Directory,
+    /// Symbolic links, devices, names that are not UTF-8: nothing StarRocks writes and nothing we follow. `path` is lossy for those.
+    Other,
+}
+
+/// An entry of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Path from the store's root.
+    pub path: String,
+    pub kind: EntryKind,
+    /// Bytes; 0 for directories.
+    pub size: u64,
+    pub modified: Option<SystemTime>,
+}
+
+impl Entry {
+    /// Last component of the path.
+    pub fn name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+/// A store, rooted at a location.
+#[async_trait]
+pub trait Storage: Send + Sync + std::fmt::Debug {
+    /// Where it is, for messages: never with secrets.
+    fn describe(&self) -> String;
+
+    /// Entries directly below `dir`, in no particular order. `NotFound` when there is no such directory.
+    async fn list(&self, dir: &str) -> Result<Vec<Entry>>;
+
+    /// All files (and `Other` entries) below `dir`, at any depth, in no particular order. `NotFound` when there is no such directory.
+    async fn list_recursive(&self, dir: &str) -> Result<Vec<Entry>>;
+
+    /// One entry.
+    async fn stat(&self, path: &str) -> Result<Entry>;
+
+    /// Bytes `range` of a file. Returns exactly that many bytes or an error: `Damaged` when the file is shorter.
+    async fn read(&self, path: &str, range: Range<u64>) -> Result<Bytes>;
+
+    /// A whole small file; `Damaged` when it is larger than `limit` bytes.
+    async fn read_all(&self, path: &str, limit: u64) -> Result<Bytes>;
+
+    /// A writer of a file. Nothing stands under `path` until [`Writer::finish`] returns; missing parent directories are made.
+    async fn writer(&self, path: &str) -> Result<Box<dyn Writer>>;
+
+    /// Copies a file within the store, on the store's side where it can (reflink, server-side copy).
+    async fn copy(&self, from: &str, to: &str) -> Result<()>;
+
+    /// Removes a file; no error when it is not there.
+    async fn delete(&self, path: &str) -> Result<()>;
+
+    /// The file opened for reading, for stores on local disk: the fast path past this trait.
+    fn local_file(&self, path: &str) -> Option<Result<std::fs::File>> {
+        let _ = path;
+        None
+    }
+}
+
+/// Writes one file. Dropped without [`Writer::finish`], it leaves nothing under the final name.
+#[async_trait]
+pub trait Writer: Send {
+    /// Appends.
+    async fn write(&mut self, bytes: Bytes) -> Result<()>;
+
+    /// Makes the file durable and puts it under its name, in one step.
+    async fn finish(self: Box<Self>) -> Result<()>;
+}
