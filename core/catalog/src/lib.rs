@@ -7,6 +7,7 @@
 //! * [`model`]: the catalog objects as `__meta` stores them, for every StarRocks version; unknown keys survive a round trip.
 //! * [`info`]: the job info `__info_<timestamp>` (shapes A to D).
 //! * [`meta`]: `__meta`, binary (1.19 to 3.1.3) and JSON (3.1.4 and later), told apart by content.
+//! * [`repo_info`]: `__repo_info`.
 //! * [`snapshot`]: both joined by id into one view: tables, partitions, physical partitions, indexes, tablets in bucket order.
 //! * [`ddl`]: the statements StarRocks would accept.
 //! * [`table_file`]: `table.json`, the catalog object in a table directory.
@@ -19,6 +20,7 @@ pub mod info;
 pub mod layout;
 pub mod meta;
 pub mod model;
+pub mod repo_info;
 pub mod snapshot;
 pub mod table_file;
 pub mod write;
