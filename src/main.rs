@@ -1,1 +1,20 @@
-fn main() {}
+//! The `starsnap` binary: arguments in, one call into a command, exit code out.
+
+mod cli;
+mod commands;
+mod failure;
+mod output;
+
+use clap::Parser as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    match commands::run(cli) {
+        Ok(outcome) => outcome.into(),
+        Err(error) => {
+            eprintln!("starsnap: {}", failure::describe(&error));
+            ExitCode::from(failure::exit_code(&error))
+        }
+    }
+}

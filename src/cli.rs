@@ -1,0 +1,310 @@
+//! The command line, defined once: help, shell completions and man pages are made from it.
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    failed
+  2    wrong usage
+  3    done in part: what could not be done is named on standard error
+  10   no such repository or snapshot
+  130  interrupted";
+
+/// Opens StarRocks backup repositories without StarRocks: mount them, look into them, restore from them, write them
+#[derive(Debug, Parser)]
+#[command(name = "starsnap", version, after_help = EXIT_CODES, max_term_width = 120)]
+pub struct Cli {
+    #[command(flatten)]
+    pub globals: Globals,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every subcommand.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Globals {
+    /// Print JSON for scripts: sizes in bytes, times in milliseconds since the epoch
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub json: bool,
+    /// Print errors only
+    #[arg(long, short, global = true, conflicts_with = "verbose", help_heading = "Global options")]
+    pub quiet: bool,
+    /// One line per step instead of progress bars
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub no_progress: bool,
+    /// Log what is being done (twice: in detail); RUST_LOG chooses more finely
+    #[arg(long, short, global = true, action = clap::ArgAction::Count, help_heading = "Global options")]
+    pub verbose: u8,
+    /// Where parsed snapshots are kept, so that a large repository opens at once the second time
+    /// [default: $XDG_CACHE_HOME/starsnap]
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Global options")]
+    pub cache_dir: Option<PathBuf>,
+    /// Keep no parsed snapshots
+    #[arg(long, global = true, conflicts_with = "cache_dir", help_heading = "Global options")]
+    pub no_cache: bool,
+}
+
+/// Which repository.
+#[derive(Debug, Clone, Args)]
+pub struct RepositoryArgs {
+    /// A directory or file:// URL: the repository's directory (`__starrocks_repository_…`), or the one that holds it, as in ON LOCATION
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub repository: String,
+    /// Which repository, where the directory holds several
+    #[arg(long, value_name = "NAME")]
+    pub repository_name: Option<String>,
+}
+
+/// How fast.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct SpeedArgs {
+    /// Files worked on at once [default: the number of processors, 4 at least]
+    #[arg(long, value_name = "N")]
+    pub workers: Option<NonZeroUsize>,
+    /// Bytes per second at most, over all workers: 500KiB, 50MiB, 1.5GiB
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    pub max_speed: Option<u64>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Mount(MountArgs),
+    Snapshots(SnapshotsArgs),
+    Ls(LsArgs),
+    Restore(RestoreArgs),
+    Init(InitArgs),
+    Backup(BackupArgs),
+    Completions(CompletionsArgs),
+    Man(ManArgs),
+}
+
+/// Mount a repository as a read-only filesystem
+///
+/// Snapshots are directories, their backup timestamps directories in them, tables directories in those. The mount is ready when the
+/// command returns. Unmount with `umount` or `fusermount3 -u`.
+#[derive(Debug, Args)]
+pub struct MountArgs {
+    #[command(flatten)]
+    pub repository: RepositoryArgs,
+    /// An existing directory
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub mountpoint: PathBuf,
+    /// Stay in the foreground; SIGINT and SIGTERM unmount
+    #[arg(long, short)]
+    pub foreground: bool,
+    /// Let other users see the mount (as non-root this needs user_allow_other in /etc/fuse.conf)
+    #[arg(long)]
+    pub allow_other: bool,
+    /// Options as mount(8) writes them, separated by commas: ro, allow_other, repository_name=…, cache_dir=…, no_cache
+    #[arg(short = 'o', value_name = "OPTIONS")]
+    pub options: Vec<String>,
+}
+
+/// List the snapshots of a repository
+///
+/// Label, timestamp, database, tables, partitions, tablets, files, bytes, age, and whether a restore could use it; broken ones with why.
+#[derive(Debug, Args)]
+pub struct SnapshotsArgs {
+    #[command(flatten)]
+    pub repository: RepositoryArgs,
+    /// Only this label
+    pub label: Option<String>,
+}
+
+/// List a repository's tree as the mount shows it, without mounting
+#[derive(Debug, Args)]
+pub struct LsArgs {
+    #[command(flatten)]
+    pub repository: RepositoryArgs,
+    /// A path in the mount's tree: LABEL/TIMESTAMP/TABLE/PARTITION/…
+    #[arg(default_value = "")]
+    pub path: String,
+    /// Also mode, size and time
+    #[arg(short)]
+    pub long: bool,
+    /// Everything below, too
+    #[arg(short = 'R', long)]
+    pub recursive: bool,
+}
+
+/// Restore tables into a warehouse
+///
+/// The warehouse is a directory that holds databases, which hold table directories. A table appears whole or not at all; an existing table
+/// with the same schema is replaced in one step, one with another schema is refused. A restore that was killed goes on where it was when
+/// it is run again.
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// The repository, or a path in a mounted one: a timestamp's directory, a table, a partition
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub source: String,
+    /// LABEL, LABEL@latest or LABEL@TIMESTAMP; not with a path in a mounted repository
+    pub snapshot: Option<String>,
+    /// Which repository, where the directory holds several
+    #[arg(long, value_name = "NAME", requires = "snapshot")]
+    pub repository_name: Option<String>,
+    /// Only this table, under another name if one is given; again for more tables
+    #[arg(long = "table", value_name = "TABLE[=ALIAS]", value_parser = parse_table)]
+    pub tables: Vec<TableChoice>,
+    /// Only this partition of the one table that is restored; again for more partitions
+    #[arg(long = "partition", value_name = "PARTITION")]
+    pub partitions: Vec<String>,
+    /// Where restored databases are
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub warehouse: PathBuf,
+    /// Restore into this database instead of the one that was backed up
+    #[arg(long)]
+    pub database: Option<String>,
+    #[command(flatten)]
+    pub speed: SpeedArgs,
+}
+
+/// Make an empty repository
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// A directory or file:// URL, as in ON LOCATION; the repository's own directory is made in it
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub location: String,
+    /// The repository's name, as in CREATE REPOSITORY
+    #[arg(long)]
+    pub name: String,
+}
+
+/// Back up table directories into a new snapshot that StarRocks can restore
+///
+/// Files that the repository already holds with the same md5 are not written twice. A backup that was killed leaves a label that counts as
+/// incomplete; running it again finishes it.
+#[derive(Debug, Args)]
+pub struct BackupArgs {
+    #[command(flatten)]
+    pub repository: RepositoryArgs,
+    /// The new snapshot's label; one in use is refused
+    pub label: String,
+    /// Where the table directories are: DIR/DATABASE/TABLE
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub warehouse: PathBuf,
+    /// The database in the warehouse
+    #[arg(long)]
+    pub database: String,
+    /// Only this table; again for more tables
+    #[arg(long = "table", value_name = "TABLE")]
+    pub tables: Vec<String>,
+    /// Only this partition of the one table that is backed up; again for more partitions
+    #[arg(long = "partition", value_name = "PARTITION")]
+    pub partitions: Vec<String>,
+    #[command(flatten)]
+    pub speed: SpeedArgs,
+}
+
+/// Print a completion script for a shell
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    pub shell: Shell,
+}
+
+/// Print the man page, or write one page per subcommand into a directory
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// An existing directory, man1 of a MANPATH
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub dir: Option<PathBuf>,
+}
+
+/// A table to restore.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableChoice {
+    pub name: String,
+    /// The name to restore it under.
+    pub alias: Option<String>,
+}
+
+/// The definition, for completions and man pages.
+pub fn definition() -> clap::Command {
+    Cli::command()
+}
+
+/// `TABLE[=ALIAS]`; `\=` stands for an equals sign in a name.
+fn parse_table(text: &str) -> Result<TableChoice, String> {
+    let mut names = vec![String::new()];
+    let mut escaped = false;
+    for c in text.chars() {
+        match c {
+            '\\' if !escaped => escaped = true,
+            '=' if !escaped => names.push(String::new()),
+            _ => {
+                let Some(name) = names.last_mut() else { break };
+                if escaped && c != '=' && c != '\\' {
+                    name.push('\\');
+                }
+                name.push(c);
+                escaped = false;
+            }
+        }
+    }
+    if names.len() > 2 || escaped || names.iter().any(String::is_empty) {
+        return Err("expected TABLE or TABLE=ALIAS, with \\= for an equals sign in a name".to_owned());
+    }
+    let alias = if names.len() == 2 { names.pop() } else { None };
+    Ok(TableChoice { name: names.pop().unwrap_or_default(), alias })
+}
+
+/// Bytes per second: a number with an optional unit KiB, MiB, GiB (K, M, G mean the same) and an optional `/s`.
+fn parse_rate(text: &str) -> Result<u64, String> {
+    let problem = || format!("`{text}` is no speed: expected bytes per second such as 500KiB, 50MiB, 1.5GiB");
+    let bare = text.trim().trim_end_matches("/s");
+    let split = bare.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(bare.len());
+    let (number, unit) = bare.split_at(split);
+    let scale = match unit.trim() {
+        "" | "B" => 1.0,
+        "K" | "k" | "KiB" => 1024.0,
+        "M" | "MiB" => 1024.0 * 1024.0,
+        "G" | "GiB" => 1024.0 * 1024.0 * 1024.0,
+        _ => return Err(problem()),
+    };
+    let bytes = number.parse::<f64>().map_err(|_| problem())? * scale;
+    // Beyond this, a limit means nothing; below one byte nothing would ever move.
+    if !(1.0..=1e15).contains(&bytes) {
+        return Err(problem());
+    }
+    Ok(bytes as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        definition().debug_assert();
+    }
+
+    #[test]
+    fn tables_and_aliases() {
+        let choice = |name: &str, alias: Option<&str>| {
+            Ok(TableChoice { name: name.to_owned(), alias: alias.map(str::to_owned) })
+        };
+        assert_eq!(parse_table("orders"), choice("orders", None));
+        assert_eq!(parse_table("orders=old"), choice("orders", Some("old")));
+        assert_eq!(parse_table(r"a\=b=c"), choice("a=b", Some("c")));
+        assert_eq!(parse_table(r"a\b\\"), choice(r"a\b\", None));
+        for bad in ["", "=", "a=", "=b", "a=b=c", r"a\"] {
+            assert!(parse_table(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn rates() {
+        assert_eq!(parse_rate("1"), Ok(1));
+        assert_eq!(parse_rate("500KiB"), Ok(500 << 10));
+        assert_eq!(parse_rate("50M"), Ok(50 << 20));
+        assert_eq!(parse_rate("1.5 GiB/s"), Ok(3 << 29));
+        for bad in ["", "0", "fast", "-1", "1TB", "nan", "1e3", "1.5.5", "0.1"] {
+            assert!(parse_rate(bad).is_err(), "{bad}");
+        }
+    }
+}
