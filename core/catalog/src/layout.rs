@@ -2,20 +2,62 @@
 //! so that they show one shape.
 //!
 //! Stored names that are not safe path components are escaped, reversibly. Where two names meet, stored objects keep theirs and
-//! our own files give way.
+//! our own files give way. `docs/NAMES.md` tells users the rules.
 
-use crate::snapshot::{Snapshot, TableEntry};
+mod names;
+mod snapshot;
 
-/// Escapes a stored name into one safe path component, and back ([`unescape`]). Safe names stay as they are.
-pub fn escape(name: &str) -> String {
-    let _ = name;
-    todo!()
+pub use names::{MAX_ESCAPED, escape, escape_rollup, give_way, is_shortened, unescape, unescape_rollup};
+pub use snapshot::SnapshotLayout;
+
+use crate::snapshot::{IndexEntry, PartitionEntry, PartitionKind, TableEntry};
+use names::claim;
+use std::collections::{HashMap, HashSet};
+
+/// Name of the file with the catalog object, before it gives way.
+pub const TABLE_JSON: &str = "table.json";
+/// Name of the file with the CREATE statement, before it gives way.
+pub const SCHEMA_SQL: &str = "schema.sql";
+/// Name of the rows as CSV that the mount shows, before it gives way.
+pub const ROWS_CSV: &str = "rows.csv";
+/// Name of the rows as JSON lines that the mount shows, before it gives way.
+pub const ROWS_JSONL: &str = "rows.jsonl";
+
+/// What a temporary partition's directory ends in: it may have a normal partition's name.
+const TEMPORARY: &str = "%temporary";
+
+/// The directory of a partition below its table's. Shadow partitions begin with a dot, so that `ls` hides and `cp -r` copies them;
+/// temporary ones end in `%temporary`. No stored name escapes to either.
+pub fn partition_dir(kind: PartitionKind, name: &str) -> String {
+    match kind {
+        PartitionKind::Normal => escape(name),
+        PartitionKind::Shadow => format!(".{}", escape(name)),
+        PartitionKind::Temporary => format!("{}{TEMPORARY}", escape(name)),
+    }
 }
 
-/// The stored name of a path component; `None` when no stored name escapes to it.
-pub fn unescape(component: &str) -> Option<String> {
-    let _ = component;
-    todo!()
+/// The partition of a directory that [`partition_dir`] named; `None` when it is none, or its name was shortened.
+pub fn partition_of_dir(component: &str) -> Option<(PartitionKind, String)> {
+    if let Some(rest) = component.strip_prefix('.') {
+        unescape(rest).map(|name| (PartitionKind::Shadow, name))
+    } else if let Some(rest) = component.strip_suffix(TEMPORARY) {
+        unescape(rest).map(|name| (PartitionKind::Temporary, name))
+    } else {
+        unescape(component).map(|name| (PartitionKind::Normal, name))
+    }
+}
+
+/// Finds `ours` in a directory whose stored names may have made it give way: the first of `x`, `_x`, `__x`, … that `is_file` says is a
+/// regular file (what it gave way to are directories).
+pub fn find_ours(ours: &str, is_file: impl Fn(&str) -> bool, exists: impl Fn(&str) -> bool) -> Option<String> {
+    let mut name = ours.to_owned();
+    while name.len() <= 255 && exists(&name) {
+        if is_file(&name) {
+            return Some(name);
+        }
+        name.insert(0, '_');
+    }
+    None
 }
 
 /// Position of a tablet in a [`TableEntry`], and its directory below the table's: `p1/10023` or `p1/<rollup>/10024`.
@@ -51,37 +93,62 @@ pub struct TableLayout {
     pub partition_dirs: Vec<String>,
     /// All tablets, in the entry's order.
     pub tablets: Vec<TabletPlace>,
-    /// Names of our files here, after giving way: `table.json`, `schema.sql`.
+    /// Names of our files here, after giving way: `table.json`, `schema.sql`, and the mount's `rows.csv` and `rows.jsonl`.
     pub table_json: String,
     pub schema_sql: String,
+    pub rows_csv: String,
+    pub rows_jsonl: String,
 }
 
 impl TableLayout {
     /// The layout of `entry`'s directory.
     pub fn of(entry: &TableEntry) -> TableLayout {
-        let _ = entry;
-        todo!()
+        let mut taken = HashSet::new();
+        let mut partition_dirs = Vec::with_capacity(entry.partitions.len());
+        let mut tablets = Vec::new();
+        for (at, partition) in entry.partitions.iter().enumerate() {
+            let dir = claim(&mut taken, &partition_dir(partition.kind, &partition.name), "");
+            place_tablets(at, partition, &dir, &mut tablets);
+            partition_dirs.push(dir);
+        }
+        let mut ours = |name: &str| {
+            let name = give_way(name, |name| taken.contains(name));
+            taken.insert(name.clone());
+            name
+        };
+        TableLayout {
+            table_json: ours(TABLE_JSON),
+            schema_sql: ours(SCHEMA_SQL),
+            rows_csv: ours(ROWS_CSV),
+            rows_jsonl: ours(ROWS_JSONL),
+            partition_dirs,
+            tablets,
+        }
     }
 }
 
-/// Layout of one snapshot's directory (`<label>/<timestamp>/`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SnapshotLayout {
-    /// For each entry of `tables`: a directory name, or `<name>.sql` for views.
-    pub tables: Vec<String>,
-    /// For each of `functions`: a file name, `<name>.sql`, with argument types where overloaded.
-    pub functions: Vec<String>,
-    /// For each of `catalogs`: a file name below `catalogs_dir`.
-    pub catalogs: Vec<String>,
-    pub catalogs_dir: String,
-    pub snapshot_json: String,
-    pub restore_sql: String,
-}
-
-impl SnapshotLayout {
-    /// The layout of `snapshot`'s directory.
-    pub fn of(snapshot: &Snapshot) -> SnapshotLayout {
-        let _ = snapshot;
-        todo!()
+fn place_tablets(partition: usize, entry: &PartitionEntry, partition_dir: &str, out: &mut Vec<TabletPlace>) {
+    // Physical partitions share the directories: one per rollup, however many of them there are.
+    let mut rollup_dirs: HashMap<&str, String> = HashMap::new();
+    let mut taken = HashSet::new();
+    let mut ids: HashMap<(Option<&str>, i64), u64> = HashMap::new();
+    for (physical, physical_entry) in entry.physicals.iter().enumerate() {
+        for (index, IndexEntry { name, base, tablets, .. }) in physical_entry.indexes.iter().enumerate() {
+            let rollup = (!base).then_some(name.as_str());
+            let rollup_dir = rollup.map(|name| {
+                rollup_dirs.entry(name).or_insert_with(|| claim(&mut taken, &escape_rollup(name), "")).clone()
+            });
+            for (tablet, tablet_entry) in tablets.iter().enumerate() {
+                // Ids are unique in a sound catalog; a damaged one must not put two tablets into one directory.
+                let count = ids.entry((rollup, tablet_entry.id)).or_default();
+                *count += 1;
+                let tablet_dir = match *count {
+                    1 => tablet_entry.id.to_string(),
+                    number => format!("{}%#{number}", tablet_entry.id),
+                };
+                let (partition_dir, rollup_dir) = (partition_dir.to_owned(), rollup_dir.clone());
+                out.push(TabletPlace { partition, physical, index, tablet, partition_dir, rollup_dir, tablet_dir });
+            }
+        }
     }
 }
