@@ -1,1 +1,20 @@
-//! Placeholder.
+//! Jobs over StarRocks backup repositories: restore and backup, the survey of what is there; and the warehouse, the directory of restored
+//! databases (`<warehouse>/<database>/<table>/`), made of table directories.
+//!
+//! This room knows repositories, catalogs and local directories. It must not know terminals, command lines or what is mounted: it takes
+//! options and listeners, and returns reports.
+//!
+//! * [`source`]: what is restored from.
+//! * [`restore`], [`backup`], [`survey`]: the jobs.
+//! * [`report`], [`progress`], [`error`]: what they say.
+
+pub mod backup;
+pub mod error;
+pub mod progress;
+pub mod report;
+pub mod restore;
+pub mod source;
+pub mod survey;
+
+pub use error::{ErrorKind, RestoreError, Result};
+pub use progress::{Cancel, Progress, Silent};
