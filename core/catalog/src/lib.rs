@@ -7,6 +7,7 @@
 //! * [`model`]: the catalog objects as `__meta` stores them, for every StarRocks version; unknown keys survive a round trip.
 //! * [`info`]: the job info `__info_<timestamp>` (shapes A to D).
 //! * [`meta`]: `__meta`, binary (1.19 to 3.1.3) and JSON (3.1.4 and later), told apart by content.
+//! * [`range`]: the bounds of range partitions.
 //! * [`repo_info`]: `__repo_info`.
 //! * [`snapshot`]: both joined by id into one view: tables, partitions, physical partitions, indexes, tablets in bucket order.
 //! * [`ddl`]: the statements StarRocks would accept.
@@ -20,9 +21,11 @@ pub mod info;
 pub mod layout;
 pub mod meta;
 pub mod model;
+pub mod range;
 pub mod repo_info;
 pub mod snapshot;
 pub mod table_file;
+mod wire;
 pub mod write;
 
 pub use error::{CatalogError, Result};
