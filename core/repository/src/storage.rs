@@ -4,6 +4,7 @@
 
 mod local;
 mod object;
+mod path;
 
 pub use local::LocalStorage;
 pub use object::ObjectStorage;
