@@ -6,6 +6,7 @@
 //!
 //! * [`source`]: what is restored from.
 //! * [`restore`], [`backup`], [`survey`]: the jobs.
+//! * [`statement`]: the manual's statements, from text.
 //! * [`report`], [`progress`], [`error`]: what they say.
 
 pub mod backup;
@@ -14,6 +15,7 @@ pub mod progress;
 pub mod report;
 pub mod restore;
 pub mod source;
+pub mod statement;
 pub mod survey;
 
 pub use error::{ErrorKind, RestoreError, Result};
