@@ -70,6 +70,14 @@ pub struct SpeedArgs {
     pub max_speed: Option<u64>,
 }
 
+impl SpeedArgs {
+    /// Files worked on at once.
+    pub fn workers(&self) -> usize {
+        self.workers
+            .map_or_else(|| std::thread::available_parallelism().map_or(4, |n| n.get().max(4)), NonZeroUsize::get)
+    }
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -159,6 +167,9 @@ pub struct RestoreArgs {
     /// Restore into this database instead of the one that was backed up
     #[arg(long)]
     pub database: Option<String>,
+    /// Read once more what an interrupted restore has finished, instead of trusting its journal
+    #[arg(long)]
+    pub recheck: bool,
     #[command(flatten)]
     pub speed: SpeedArgs,
 }

@@ -1,17 +1,32 @@
 //! One module per subcommand: options in, calls into the libraries, printed results out.
 
+mod backup;
 mod generate;
 mod init;
+mod restore;
+mod snapshots;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, Globals};
 use crate::failure::Outcome;
+use crate::logging;
+use crate::output::printable;
+use starsnap_repository::cache::IndexCache;
+use starsnap_repository::{Location, Repository};
+use starsnap_restore::report::TableReport;
+use starsnap_restore::{Cancel, RestoreError};
 use std::future::Future;
+use std::path::PathBuf;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs the command.
 pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
     let globals = cli.globals;
+    logging::start(&globals);
     match cli.command {
+        Command::Snapshots(args) => wait(snapshots::snapshots(&args, &globals)),
+        Command::Restore(args) => wait(restore::restore(args, &globals)),
         Command::Init(args) => wait(init::init(&args, &globals)),
+        Command::Backup(args) => wait(backup::backup(args, &globals)),
         Command::Completions(args) => generate::completions(&args),
         Command::Man(args) => generate::man(&args),
         other => anyhow::bail!("this build cannot do that yet: {other:?}"),
@@ -21,4 +36,66 @@ pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
 /// Runs a command's future on a runtime of its own.
 fn wait(command: impl Future<Output = anyhow::Result<Outcome>>) -> anyhow::Result<Outcome> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
+}
+
+/// The only repository at `location`, or the one called `name`.
+async fn open_repository(location: &str, name: Option<&str>) -> anyhow::Result<Repository> {
+    let location = Location::parse(location).map_err(RestoreError::from)?;
+    Ok(Repository::open(&location, name).await.map_err(RestoreError::from)?)
+}
+
+/// Where parsed snapshots are kept: as the options say, else in the user's cache, else in the system's for a root without a home (as
+/// systemd starts mounts), else nowhere.
+fn index_cache(globals: &Globals) -> Option<IndexCache> {
+    if globals.no_cache {
+        return None;
+    }
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let is_root = || rustix::process::geteuid().is_root();
+    let dir = globals.cache_dir.clone().or_else(|| {
+        absolute("XDG_CACHE_HOME")
+            .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
+            .or_else(|| is_root().then(|| PathBuf::from("/var/cache")))
+            .map(|caches| caches.join("starsnap"))
+    })?;
+    Some(IndexCache { dir })
+}
+
+/// Stops a job on SIGINT, SIGTERM or SIGHUP; on the second one the process ends at once, as the job is safe to kill.
+struct Stop(Cancel);
+
+impl Stop {
+    fn on_signals() -> anyhow::Result<Stop> {
+        let cancel = Cancel::default();
+        for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+            let (mut signals, cancel) = (signal(kind)?, cancel.clone());
+            tokio::spawn(async move {
+                while signals.recv().await.is_some() {
+                    if cancel.is_cancelled() {
+                        std::process::exit(starsnap_restore::error::exit::INTERRUPTED.into());
+                    }
+                    cancel.cancel();
+                }
+            });
+        }
+        Ok(Stop(cancel))
+    }
+
+    fn cancel(&self) -> Cancel {
+        self.0.clone()
+    }
+}
+
+fn print_notes(notes: &[String], globals: &Globals) {
+    if !globals.quiet {
+        notes.iter().for_each(|note| logging::line(&format!("note: {}", printable(note))));
+    }
+}
+
+fn print_problems(tables: &[TableReport]) {
+    for table in tables {
+        for problem in &table.problems {
+            logging::line(&format!("starsnap: {}: {}", printable(&table.name), printable(problem)));
+        }
+    }
 }

@@ -1,65 +1,31 @@
 //! How a command ends: exit codes and what is said about failures.
 
-use starsnap_repository::{ErrorKind, RepositoryError};
+use starsnap_restore::RestoreError;
+use starsnap_restore::error::exit;
+use starsnap_restore::report::JobStatus;
 use std::fmt::Write as _;
+use std::process::ExitCode;
 
-/// How a command ended when nothing went wrong that stopped it.
+/// How a command ended that was not stopped by an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     Done,
-    /// Something could not be done, and was named on standard error.
-    Partly,
+    /// As a job's report says.
+    Job(JobStatus),
 }
 
-impl From<Outcome> for std::process::ExitCode {
+impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
-        std::process::ExitCode::from(match outcome {
-            Outcome::Done => code::DONE,
-            Outcome::Partly => code::PARTLY,
+        ExitCode::from(match outcome {
+            Outcome::Done => exit::DONE,
+            Outcome::Job(status) => status.exit_code(),
         })
-    }
-}
-
-/// Exit codes, documented in docs/OPERATIONS.md; they never change their meaning.
-pub mod code {
-    pub const DONE: u8 = 0;
-    pub const FAILED: u8 = 1;
-    pub const USAGE: u8 = 2;
-    pub const PARTLY: u8 = 3;
-    pub const NOT_FOUND: u8 = 10;
-    pub const INTERRUPTED: u8 = 130;
-}
-
-/// Why a command failed, where that decides the exit code; attached to an error as context or as the error itself.
-#[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// The command line asks for something that cannot be meant.
-    #[error("{0}")]
-    Usage(String),
-    /// There is no such repository, snapshot, or path in it.
-    #[error(transparent)]
-    NotFound(RepositoryError),
-    /// SIGINT or SIGTERM.
-    #[error("interrupted{0}")]
-    Interrupted(&'static str),
-}
-
-/// For an error while opening a repository or a snapshot: not being there has its own exit code.
-pub fn opening(error: RepositoryError) -> anyhow::Error {
-    match error.kind {
-        ErrorKind::NotFound => Failure::NotFound(error).into(),
-        _ => error.into(),
     }
 }
 
 /// The exit code of `error`.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
-    match error.downcast_ref::<Failure>() {
-        Some(Failure::Usage(_)) => code::USAGE,
-        Some(Failure::NotFound(_)) => code::NOT_FOUND,
-        Some(Failure::Interrupted(_)) => code::INTERRUPTED,
-        None => code::FAILED,
-    }
+    error.downcast_ref::<RestoreError>().map_or(exit::FAILED, RestoreError::exit_code)
 }
 
 /// The error with its causes, each said once: outer errors often repeat what inner ones say.
@@ -71,5 +37,28 @@ pub fn describe(error: &anyhow::Error) -> String {
             let _ = write!(text, ": {cause}");
         }
     }
-    text
+    crate::output::printable(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use starsnap_repository::{ErrorKind, RepositoryError};
+
+    #[test]
+    fn what_is_not_there_has_its_own_exit_code() {
+        let code = |kind| exit_code(&RestoreError::from(RepositoryError::new(kind, "open", "x", "y")).into());
+        assert_eq!(code(ErrorKind::NotFound), 10);
+        assert_eq!(code(ErrorKind::Invalid), 2);
+        assert_eq!(code(ErrorKind::Damaged), 1);
+        assert_eq!(exit_code(&anyhow::anyhow!("something else")), 1);
+    }
+
+    #[test]
+    fn causes_are_said_once_and_cannot_drive_a_terminal() {
+        let cause = RepositoryError::new(ErrorKind::Io, "read", "x\u{1b}[2J", "disk on fire");
+        let error = anyhow::Error::new(RestoreError::from(cause)).context("cannot look");
+        assert_eq!(describe(&error), "cannot look: cannot read x\\u{1b}[2J: disk on fire");
+    }
 }

@@ -3,7 +3,9 @@
 mod cli;
 mod commands;
 mod failure;
+mod logging;
 mod output;
+mod progress;
 
 use clap::Parser as _;
 use std::process::ExitCode;

@@ -4,7 +4,8 @@ use crate::cli::{Globals, InitArgs};
 use crate::failure::Outcome;
 use crate::output::Output;
 use serde::Serialize;
-use starsnap_repository::{Location, writer};
+use starsnap_repository::Location;
+use starsnap_restore::{RestoreError, backup};
 
 #[derive(Serialize)]
 struct Made<'a> {
@@ -16,8 +17,8 @@ struct Made<'a> {
 
 /// Makes the repository and says where.
 pub async fn init(args: &InitArgs, globals: &Globals) -> anyhow::Result<Outcome> {
-    let location = Location::parse(&args.location)?;
-    let repository = writer::init(&location, &args.name).await?;
+    let location = Location::parse(&args.location).map_err(RestoreError::from)?;
+    let repository = backup::init(&location, &args.name).await?;
     let made = Made {
         repository: repository.name(),
         location: repository.storage().describe(),

@@ -1,0 +1,48 @@
+//! `starsnap backup`.
+
+use super::{Stop, open_repository, print_notes};
+use crate::cli::{BackupArgs, Globals};
+use crate::failure::Outcome;
+use crate::output::{Output, printable, size};
+use crate::progress::{self, count};
+use starsnap_restore::backup::BackupOptions;
+use starsnap_restore::restore::TableChoice;
+
+/// Backs up, and says what was written.
+pub async fn backup(args: BackupArgs, globals: &Globals) -> anyhow::Result<Outcome> {
+    let stop = Stop::on_signals()?;
+    let repository = open_repository(&args.repository.repository, args.repository.repository_name.as_deref()).await?;
+    let tables = args.tables.into_iter().map(|name| TableChoice { name, ..TableChoice::default() });
+    let options = BackupOptions {
+        repository,
+        label: args.label,
+        warehouse: args.warehouse,
+        database: args.database,
+        tables: tables.collect(),
+        partitions: args.partitions,
+        workers: args.speed.workers(),
+        max_speed_bytes_per_second: args.speed.max_speed,
+    };
+    let report = starsnap_restore::backup::backup(options, progress::listener(globals), stop.cancel()).await?;
+    let mut out = Output::stdout();
+    match (globals.json, globals.quiet) {
+        (true, _) => out.json(&report)?,
+        (false, true) => {}
+        (false, false) => {
+            out.line(&format!(
+                "backed up {} of {} into {}@{}: {}, {} ({} there already), {:.1} s",
+                count(report.tables.len() as u64, "object"),
+                printable(&report.database),
+                printable(&report.label),
+                report.timestamp,
+                count(report.files, "file"),
+                size(report.bytes),
+                report.reused_files,
+                report.seconds
+            ))?;
+            print_notes(&report.notes, globals);
+        }
+    }
+    out.finish()?;
+    Ok(Outcome::Done)
+}
