@@ -1,3 +1,21 @@
 //! Bytes to rows: StarRocks' tablet headers, rowsets, segments and delete vectors, to Arrow.
 //!
-//! This room knows bytes that it is given through a small `ReadAt` trait. It must not know paths, stores, networks, or async.
+//! This room knows bytes that it is given: whole metadata files as slices, segment files through [`ReadAt`]. It must not know
+//! paths, stores, networks, or async.
+
+pub mod delta;
+pub mod delvec;
+pub mod error;
+pub mod header;
+pub mod meta;
+pub mod proto;
+pub mod rowset;
+pub mod schema;
+pub mod snapshot_meta;
+pub mod source;
+
+pub use error::{ErrorKind, Result, TabletError};
+pub use meta::{TabletMeta, expected_files};
+pub use rowset::{RowsetId, RowsetMeta};
+pub use schema::{Aggregation, Column, KeysType, LogicalType, TabletSchema};
+pub use source::ReadAt;

@@ -1,0 +1,139 @@
+//! A tablet's metadata as a reader needs it, from `.hdr` (and `.dcgs_snapshot`) or from `meta`.
+
+use std::collections::BTreeSet;
+
+use crate::error::{Result, TabletError, Within};
+use crate::proto::tablet::TabletMetaPb;
+use crate::rowset::RowsetMeta;
+use crate::schema::{KeysType, TabletSchema};
+use crate::snapshot_meta::SnapshotMeta;
+use crate::{delta, header, proto};
+
+/// What one tablet directory holds, and which of it is visible at the version of the snapshot.
+#[derive(Debug, Clone)]
+pub struct TabletMeta {
+    pub table_id: i64,
+    pub partition_id: i64,
+    pub tablet_id: i64,
+    pub schema_hash: i32,
+    pub shard_id: i32,
+    /// Seconds since 1970.
+    pub creation_time: i64,
+    /// The version that the rows are those of.
+    pub version: i64,
+    /// The newest schema: what rows are presented with, whatever their rowset was written with.
+    pub schema: TabletSchema,
+    /// The visible rowsets; in version order, except in PRIMARY KEY tablets, where order does not matter.
+    pub rowsets: Vec<RowsetMeta>,
+}
+
+impl TabletMeta {
+    /// Parses a whole `<tablet_id>.hdr` file. A `.dcgs_snapshot` beside it belongs to it: see [`Self::add_delta_columns`].
+    pub fn from_header(bytes: &[u8]) -> Result<Self> {
+        let pb: TabletMetaPb = proto::decode(header::body(bytes)?, "TabletMetaPB")?;
+        let rowsets = pb.rs_metas.iter().map(RowsetMeta::from_pb).collect::<Result<Vec<_>>>()?;
+        let (version, rowsets) = visible_path(rowsets)?;
+        let meta = Self::new(&pb, version, rowsets)?;
+        if meta.schema.keys_type == KeysType::Primary {
+            return Err(TabletError::damaged("a PRIMARY KEY tablet has its metadata in a meta file, not in a .hdr"));
+        }
+        Ok(meta)
+    }
+
+    /// Parses the whole `meta` file of a PRIMARY KEY tablet.
+    pub fn from_snapshot_meta(bytes: &[u8]) -> Result<Self> {
+        let mut snapshot = SnapshotMeta::parse(bytes)?;
+        let mut rowsets = snapshot.rowsets.iter().map(RowsetMeta::from_pb).collect::<Result<Vec<_>>>()?;
+        keep_visible(&snapshot.tablet, &mut rowsets)?;
+        for rowset in &mut rowsets {
+            for (at, segment) in rowset.segments.iter_mut().enumerate() {
+                let id = rowset.rowset_seg_id.wrapping_add(at as u32);
+                let vector = snapshot.delete_vectors.remove(&id);
+                // Without it deleted rows would come back, so its absence is damage even where it would be empty.
+                segment.delete_vector = Some(vector.ok_or_else(|| {
+                    TabletError::damaged(format!("segment {id} of rowset {} has no delete vector", rowset.id))
+                })?);
+                segment.delta_columns = snapshot.delta_columns.remove(&id).unwrap_or_default();
+            }
+        }
+        Self::new(&snapshot.tablet, snapshot.version, rowsets)
+    }
+
+    /// Adds what a whole `<tablet_id>.dcgs_snapshot` file says of this tablet's segments.
+    pub fn add_delta_columns(&mut self, bytes: &[u8]) -> Result<()> {
+        for list in delta::parse_snapshot(bytes)? {
+            // The list may speak of rowsets that are not part of this version.
+            let Some(rowset) = self.rowsets.iter_mut().find(|r| r.id.as_str() == list.rowset_id) else { continue };
+            let segment = rowset.segments.get_mut(list.segment as usize).ok_or_else(|| {
+                TabletError::damaged(format!("delta columns of segment {} of rowset {}", list.segment, list.rowset_id))
+            })?;
+            segment.delta_columns = list.groups;
+        }
+        Ok(())
+    }
+
+    fn new(pb: &TabletMetaPb, version: i64, rowsets: Vec<RowsetMeta>) -> Result<Self> {
+        let schema = pb.schema.as_ref().ok_or_else(|| TabletError::damaged("TabletMetaPB has no schema"))?;
+        Ok(TabletMeta {
+            table_id: pb.table_id.unwrap_or(0),
+            partition_id: pb.partition_id.unwrap_or(0),
+            tablet_id: pb.tablet_id.ok_or_else(|| TabletError::damaged("TabletMetaPB has no tablet id"))?,
+            schema_hash: pb.schema_hash.unwrap_or(0),
+            shard_id: pb.shard_id.unwrap_or(0),
+            creation_time: pb.creation_time.unwrap_or(0),
+            version,
+            schema: TabletSchema::from_pb(schema).within(|| "tablet schema")?,
+            rowsets,
+        })
+    }
+}
+
+/// The consecutive rowsets [0..a], [a+1..b], … that make up the newest version, taking the widest at each step as StarRocks
+/// does. A backup holds exactly these; a directory from a BE's trash may hold more.
+fn visible_path(rowsets: Vec<RowsetMeta>) -> Result<(i64, Vec<RowsetMeta>)> {
+    let Some(version) = rowsets.iter().map(|r| r.end_version).max() else {
+        return Ok((0, rowsets));
+    };
+    let mut rest = rowsets;
+    let mut path: Vec<RowsetMeta> = Vec::with_capacity(rest.len());
+    let mut next = 0;
+    while next <= version {
+        let widest =
+            rest.iter().enumerate().filter(|(_, r)| r.start_version == next).max_by_key(|(_, r)| r.end_version);
+        let Some((at, _)) = widest else {
+            return Err(TabletError::damaged(format!("no rowset starts at version {next}, the newest is {version}")));
+        };
+        let rowset = rest.swap_remove(at);
+        next = rowset.end_version.saturating_add(1);
+        path.push(rowset);
+    }
+    Ok((version, path))
+}
+
+/// Keeps the rowsets that the snapshot's version lists, and makes sure that all of them are there.
+fn keep_visible(tablet: &TabletMetaPb, rowsets: &mut Vec<RowsetMeta>) -> Result<()> {
+    let updates = tablet.updates.as_ref().ok_or_else(|| TabletError::damaged("TabletMetaPB has no updates"))?;
+    let [version] = updates.versions.as_slice() else {
+        return Err(TabletError::damaged(format!("{} versions in a snapshot of one", updates.versions.len())));
+    };
+    let mut listed: BTreeSet<u32> = version.rowsets.iter().copied().collect();
+    rowsets.retain(|r| listed.remove(&r.rowset_seg_id));
+    match listed.first() {
+        Some(id) => Err(TabletError::damaged(format!("rowset {id} is visible, but has no rowset meta"))),
+        None => Ok(()),
+    }
+}
+
+/// Names of all files that must stand beside the metadata file: segments, and `.del`, `.upt` and `.cols` files. Index files
+/// (`.vi`, CLucene) may stand there too; their names cannot be told from the metadata alone.
+pub fn expected_files(meta: &TabletMeta) -> Vec<String> {
+    let mut names = BTreeSet::new();
+    for rowset in &meta.rowsets {
+        names.extend((0..rowset.segments.len()).map(|n| rowset.id.segment_file(n)));
+        names.extend((0..rowset.num_delete_files).map(|n| rowset.id.delete_file(n)));
+        names.extend((0..rowset.num_update_files).map(|n| rowset.id.update_file(n)));
+        let groups = rowset.segments.iter().flat_map(|s| &s.delta_columns);
+        names.extend(groups.flat_map(|g| &g.files).map(|f| f.name.clone()));
+    }
+    names.into_iter().collect()
+}

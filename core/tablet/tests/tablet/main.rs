@@ -1,0 +1,5 @@
+//! The crate against genuine tablets, and against damaged ones.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+mod metadata;
