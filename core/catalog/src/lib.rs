@@ -8,7 +8,7 @@
 //! * [`info`]: the job info `__info_<timestamp>` (shapes A to D).
 //! * [`meta`]: `__meta`, binary (1.19 to 3.1.3) and JSON (3.1.4 and later), told apart by content.
 //! * [`range`]: the bounds of range partitions.
-//! * [`repo_info`]: `__repo_info`.
+//! * [`repo_info`]: the name of a repository, `__repo_info`.
 //! * [`snapshot`]: both joined by id into one view: tables, partitions, physical partitions, indexes, tablets in bucket order.
 //! * [`ddl`]: the statements StarRocks would accept.
 //! * [`table_file`]: `table.json`, the catalog object in a table directory.

@@ -114,7 +114,7 @@ pub struct MaterializedIndex {
     pub extra: Extra,
 }
 
-/// A tablet (one bucket).
+/// A tablet (one bucket). There may be hundreds of thousands: what every one has is spelled out, as `extra` would cost far more.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Tablet {
@@ -122,6 +122,15 @@ pub struct Tablet {
     pub id: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicas: Option<Vec<Replica>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checked_version: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is_consistent: Option<bool>,
+    /// −1: unset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_check_time: Option<i64>,
     #[serde(flatten)]
     pub extra: Extra,
 }
