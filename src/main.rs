@@ -4,6 +4,7 @@ mod cli;
 mod commands;
 mod failure;
 mod logging;
+mod mount_helper;
 mod output;
 mod progress;
 
