@@ -6,6 +6,9 @@ use crate::info::JobInfo;
 use crate::model::{BackupMeta, Table};
 use serde::{Deserialize, Serialize};
 
+mod join;
+mod pair;
+
 /// The joined catalog. Plain data, so that it can be cached in a non-self-describing encoding.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -52,7 +55,7 @@ pub enum TableKind {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TableEntry {
     pub id: i64,
-    /// Name in `__meta`, else in `__info`.
+    /// Name in `__meta`, else in `__info`. No two entries share one.
     pub name: String,
     pub kind: TableKind,
     /// The catalog object of `__meta`; none when `__meta` lacks it.
@@ -68,6 +71,7 @@ pub enum PartitionKind {
     Normal,
     /// `$shadow_…`: StarRocks' own, without rows.
     Shadow,
+    /// Known to the catalog alone: BACKUP uploads no temporary partition and `__info` lists none.
     Temporary,
 }
 
@@ -122,9 +126,11 @@ pub struct Disagreement {
 
 impl Snapshot {
     /// Joins what is there: both, `__info` alone (a lost `__meta`), or `__meta` alone (a backup that crashed before `__info`).
+    ///
+    /// An object that only one of them has is in the result all the same; that, and whatever they say differently, is named among the
+    /// disagreements. Ids, versions and tablets are those of `__info` wherever it has them, as they name the directories.
     pub fn join(info: Option<&JobInfo>, meta: Option<&BackupMeta>) -> Result<Snapshot> {
-        let _ = (info, meta);
-        todo!()
+        join::join(info, meta)
     }
 
     /// The entry of that name.
