@@ -9,8 +9,10 @@
 //! * [`writer`]: new repositories and new snapshots, in StarRocks' order.
 //! * [`cache`]: parsed snapshots kept on local disk.
 
+mod blocking;
 pub mod cache;
 pub mod error;
+mod location;
 pub mod md5;
 pub mod repository;
 pub mod snapshot;

@@ -1,27 +1,32 @@
 //! Repositories: finding them under a location, their labels and timestamps.
 
-use crate::error::Result;
-use crate::md5::Md5;
-use crate::snapshot::OpenSnapshot;
-use crate::storage::Storage;
+pub(crate) mod content;
+mod open;
+mod problems;
+
+pub use crate::location::Location;
+
+use crate::error::{ErrorKind, RepositoryError, Result};
+use crate::md5::{Md5, split_name};
+use crate::storage::{Entry, EntryKind, Storage};
+use futures::{StreamExt, TryStreamExt};
+use problems::Problems;
+use starsnap_catalog::repo_info::RepoInfo;
 use std::sync::Arc;
 
-/// Where a repository is, as a user writes it: a local path or `file://` URL in this release; the stores to come have their own schemes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Location(String);
+/// What a repository's directory begins with: since 3.0, and before; StarRocks keeps the older one where it stands.
+pub(crate) const PREFIX: &str = "__starrocks_repository_";
+pub(crate) const OLD_PREFIX: &str = "__palo_repository_";
+pub(crate) const REPO_INFO: &str = "__repo_info";
+pub(crate) const LABEL_PREFIX: &str = "__ss_";
+pub(crate) const INFO_PREFIX: &str = "__info_";
+pub(crate) const META: &str = "__meta";
+pub(crate) const CONTENT: &str = "__ss_content";
 
-impl Location {
-    /// Checks the scheme; a scheme we do not serve is `Unsupported`, saying so.
-    pub fn parse(text: &str) -> Result<Location> {
-        let _ = text;
-        todo!()
-    }
-
-    /// The store rooted at the location.
-    pub fn storage(&self) -> Result<Arc<dyn Storage>> {
-        todo!()
-    }
-}
+/// Far more than the two short strings need.
+const MAX_REPO_INFO: u64 = 64 << 10;
+/// Requests under way at once while labels are listed.
+const LABELS_AT_ONCE: usize = 16;
 
 /// An opened repository.
 #[derive(Debug, Clone)]
@@ -33,6 +38,7 @@ pub struct Repository {
     name: String,
     /// `yyyy-MM-dd HH:mm:ss`, informational.
     create_time: String,
+    problems: Vec<String>,
 }
 
 /// A label of a repository, and what stands under it.
@@ -60,17 +66,129 @@ pub struct Timestamp {
 /// Name under which a label without `__info` shows what stands there.
 pub const INCOMPLETE: &str = "incomplete";
 
+/// Stands for a label's newest timestamp.
+pub const LATEST: &str = "latest";
+
 impl Repository {
     /// All repositories at `location`: it may be a repository directory itself or hold several, with either prefix. None: `NotFound`.
+    /// One that cannot be opened does not hide the others; it is an error when it is alone.
     pub async fn find(location: &Location) -> Result<Vec<Repository>> {
-        let _ = location;
-        todo!()
+        let storage = location.storage()?;
+        let entries = storage.list("").await?;
+        if entries.iter().any(is_repository_content) || directory_name(location).is_some() {
+            let stated = directory_name(location).unwrap_or_default();
+            return Ok(vec![Repository::open_at(storage, "", &stated, &entries).await?]);
+        }
+        let mut found = Vec::new();
+        let mut failure = None;
+        for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Directory) {
+            let Some(stated) = name_of(&entry.path) else { continue };
+            let shadowing = format!("{OLD_PREFIX}{stated}");
+            if entry.path != shadowing && is_directory(&entries, &shadowing) {
+                continue;
+            }
+            let opened = match storage.list(&entry.path).await {
+                Ok(inner) => Repository::open_at(Arc::clone(&storage), &entry.path, stated, &inner).await,
+                Err(error) => Err(error),
+            };
+            match opened {
+                Ok(mut repository) => {
+                    let shadowed = format!("{PREFIX}{stated}");
+                    if entry.path == shadowing && is_directory(&entries, &shadowed) {
+                        repository.problems.push(format!(
+                            "`{shadowed}` stands beside it; like StarRocks, starsnap opens the older one: give that directory itself to open it"
+                        ));
+                    }
+                    found.push(repository);
+                }
+                Err(error) => {
+                    tracing::warn!("{error}");
+                    failure.get_or_insert(error);
+                }
+            }
+        }
+        found.sort_by(|a, b| (&a.name, &a.root).cmp(&(&b.name, &b.root)));
+        match failure {
+            _ if !found.is_empty() => Ok(found),
+            Some(error) => Err(error),
+            None => Err(RepositoryError::new(
+                ErrorKind::NotFound,
+                "find a repository in",
+                storage.describe(),
+                format!("there is no directory `{PREFIX}<name>` or `{OLD_PREFIX}<name>`, and no `{REPO_INFO}`"),
+            )
+            .advise("give the LOCATION of CREATE REPOSITORY, or the repository's own directory")),
+        }
     }
 
     /// The only repository at `location`, or the one called `name`. Several and no name: `Invalid`, listing them.
     pub async fn open(location: &Location, name: Option<&str>) -> Result<Repository> {
-        let _ = (location, name);
-        todo!()
+        let mut found = Repository::find(location).await?;
+        let names = |found: &[Repository]| {
+            let names: Vec<_> = found.iter().take(20).map(|one| format!("`{}`", one.name)).collect();
+            names.join(", ")
+        };
+        let all = names(&found);
+        if let Some(name) = name {
+            // The name in `__repo_info` counts; where two state the same, the directory's name decides.
+            let by_directory = found.iter().position(|one| name_of(&one.root) == Some(name));
+            let stated = found.iter().filter(|one| one.name == name).count();
+            match by_directory {
+                Some(at) if stated != 1 => found = vec![found.swap_remove(at)],
+                _ => found.retain(|one| one.name == name),
+            }
+        }
+        match (found.len(), found.pop()) {
+            (1, Some(repository)) => Ok(repository),
+            (0, _) | (_, None) => Err(RepositoryError::new(
+                ErrorKind::NotFound,
+                "open repository",
+                name.unwrap_or_default(),
+                format!("at {location} there are only {all}"),
+            )),
+            _ => Err(RepositoryError::new(
+                ErrorKind::Invalid,
+                "open repository",
+                location.to_string(),
+                format!("several stand there: {all}"),
+            )
+            .advise("say which one by its name, or give its own directory")),
+        }
+    }
+
+    /// Opens the directory `root`, called `stated`, in which `entries` stand.
+    async fn open_at(storage: Arc<dyn Storage>, root: &str, stated: &str, entries: &[Entry]) -> Result<Repository> {
+        let mut repository = Repository {
+            storage,
+            root: root.to_owned(),
+            name: stated.to_owned(),
+            create_time: String::new(),
+            problems: Vec::new(),
+        };
+        let path = repository.path(REPO_INFO);
+        match read_repo_info(&repository, &path).await {
+            Ok(info) => {
+                if !stated.is_empty() && info.name != stated {
+                    repository.problems.push(format!(
+                        "`{path}` says `{}`, the directory `{stated}`: StarRocks builds its paths with the former and will not find this one",
+                        info.name
+                    ));
+                }
+                repository.name = info.name;
+                repository.create_time = info.create_time;
+            }
+            // Backups are still backups without the file that names the repository.
+            Err(error) if error.kind != ErrorKind::Unavailable && entries.iter().any(is_label) => {
+                repository.problems.push(format!("{error}; the name is taken from the directory"));
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(repository)
+    }
+
+    /// A repository that was just made.
+    pub(crate) fn made(storage: Arc<dyn Storage>, root: String, info: RepoInfo) -> Repository {
+        Repository { storage, root, name: info.name, create_time: info.create_time, problems: Vec::new() }
     }
 
     /// The name in `__repo_info`.
@@ -78,9 +196,14 @@ impl Repository {
         &self.name
     }
 
-    /// Creation time in `__repo_info`, as written.
+    /// Creation time in `__repo_info`, as written; empty when that file cannot be read.
     pub fn create_time(&self) -> &str {
         &self.create_time
+    }
+
+    /// What is wrong with the repository itself, one sentence each.
+    pub fn problems(&self) -> &[String] {
+        &self.problems
     }
 
     /// The store.
@@ -99,24 +222,142 @@ impl Repository {
 
     /// All labels, by name. Directories whose label directory cannot be read are listed with the problem, not left out.
     pub async fn labels(&self) -> Result<Vec<Label>> {
-        todo!()
+        let entries = self.storage.list(&self.path("")).await?;
+        let mut labels: Vec<Label> = futures::stream::iter(entries.into_iter().filter(is_label))
+            .map(|entry| async move {
+                let name = entry.name().strip_prefix(LABEL_PREFIX).unwrap_or_default().to_owned();
+                if entry.kind != EntryKind::Directory {
+                    let problem =
+                        format!("`{}` is a symbolic link, or its name is not UTF-8: it is not opened", entry.path);
+                    return Ok(Label { name, timestamps: vec![], metas: vec![], problems: vec![problem] });
+                }
+                match self.storage.list(&entry.path).await {
+                    Ok(entries) => Ok(label_of(name, &entries)),
+                    Err(error) if error.kind == ErrorKind::Unavailable => Err(error),
+                    Err(error) => {
+                        Ok(Label { name, timestamps: vec![], metas: vec![], problems: vec![error.to_string()] })
+                    }
+                }
+            })
+            .buffer_unordered(LABELS_AT_ONCE)
+            .try_collect()
+            .await?;
+        labels.sort_by(|a, b| a.name.cmp(&b.name));
+        labels.dedup_by(|a, b| a.name == b.name);
+        Ok(labels)
     }
 
     /// One label.
     pub async fn label(&self, name: &str) -> Result<Label> {
-        let _ = name;
-        todo!()
+        let path = self.label_path(name)?;
+        match self.storage.list(&path).await {
+            Ok(entries) => Ok(label_of(name.to_owned(), &entries)),
+            Err(error) if error.kind == ErrorKind::NotFound => Err(RepositoryError::new(
+                ErrorKind::NotFound,
+                "open snapshot",
+                name,
+                format!("repository `{}` has no such label", self.name),
+            )
+            .advise("`starsnap snapshots` lists what is there")
+            .caused_by(error)),
+            Err(error) => Err(error),
+        }
     }
 
-    /// Opens a snapshot: `timestamp` may be a timestamp, `latest`, or [`INCOMPLETE`]; `None` is `latest`. Uses and fills `cache`.
-    /// Whatever of it can be read is there; what cannot is in [`OpenSnapshot::problems`]. An error only when nothing can be shown.
-    pub async fn snapshot(
-        &self,
-        label: &str,
-        timestamp: Option<&str>,
-        cache: Option<&crate::cache::IndexCache>,
-    ) -> Result<OpenSnapshot> {
-        let _ = (label, timestamp, cache);
-        todo!()
+    /// Path of a label's directory. What cannot be one component of a path is no label.
+    pub(crate) fn label_path(&self, name: &str) -> Result<String> {
+        if name.is_empty() || name.contains(['/', '\0']) {
+            return Err(RepositoryError::new(
+                ErrorKind::NotFound,
+                "open snapshot",
+                format!("{name:?}"),
+                "it is no label",
+            ));
+        }
+        Ok(self.path(&format!("{LABEL_PREFIX}{name}")))
     }
+}
+
+async fn read_repo_info(repository: &Repository, path: &str) -> Result<RepoInfo> {
+    let bytes = repository.storage.read_all(path, MAX_REPO_INFO).await.map_err(|error| match error.kind {
+        ErrorKind::NotFound => error.advise("without this file StarRocks does not see the repository"),
+        _ => error,
+    })?;
+    RepoInfo::parse(&bytes)
+        .map_err(|error| RepositoryError::new(ErrorKind::Damaged, "read", path, error.to_string()).caused_by(error))
+}
+
+/// The name of a repository in its directory's.
+fn name_of(directory: &str) -> Option<&str> {
+    let name = directory.strip_prefix(PREFIX).or_else(|| directory.strip_prefix(OLD_PREFIX))?;
+    (!name.is_empty()).then_some(name)
+}
+
+/// The name of the repository whose directory `location` is, by that directory's name.
+fn directory_name(location: &Location) -> Option<String> {
+    let path = location.path().canonicalize().ok()?;
+    let given = location.path().file_name().and_then(|name| name.to_str()).and_then(name_of);
+    given.or_else(|| path.file_name().and_then(|name| name.to_str()).and_then(name_of)).map(str::to_owned)
+}
+
+fn is_directory(entries: &[Entry], path: &str) -> bool {
+    entries.iter().any(|entry| entry.kind == EntryKind::Directory && entry.path == path)
+}
+
+fn is_repository_content(entry: &Entry) -> bool {
+    (entry.kind == EntryKind::File && entry.name() == REPO_INFO)
+        || (entry.kind == EntryKind::Directory && is_label(entry))
+}
+
+/// As StarRocks does, every directory counts; what else has such a name and is not followed is shown as broken.
+fn is_label(entry: &Entry) -> bool {
+    entry.kind != EntryKind::File && entry.name().len() > LABEL_PREFIX.len() && entry.name().starts_with(LABEL_PREFIX)
+}
+
+/// What `entries` of a label's directory say.
+fn label_of(name: String, entries: &[Entry]) -> Label {
+    let mut timestamps: std::collections::BTreeMap<&str, Vec<Md5>> = Default::default();
+    let mut metas = Vec::new();
+    let mut problems = Problems::default();
+    let mut entries: Vec<_> = entries.iter().collect();
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    for entry in entries {
+        let found = entry.name();
+        match (entry.kind, split_name(found)) {
+            (EntryKind::File, Some((META, md5))) => metas.push(md5),
+            (EntryKind::File, Some((base, md5))) if timestamp_of(base).is_some() => {
+                timestamps.entry(timestamp_of(base).unwrap_or_default()).or_default().push(md5);
+            }
+            (EntryKind::Directory, _) if found == CONTENT => {}
+            (EntryKind::File, _) if found.ends_with(".part") => problems.add(|| {
+                format!("`{found}` is an unfinished upload: StarRocks does not restore beside it; remove it when no backup is running")
+            }),
+            _ => problems.add(|| format!("`{found}` is nothing that StarRocks writes here")),
+        }
+    }
+    metas.sort();
+    if metas.len() > 1 {
+        problems.add(|| format!("there are {} `{META}` files: StarRocks restores none of them", metas.len()));
+    }
+    if metas.is_empty() && !timestamps.is_empty() {
+        problems.add(|| format!("there is no `{META}` file: StarRocks cannot restore it"));
+    }
+    let timestamps: Vec<_> = timestamps
+        .into_iter()
+        .map(|(text, mut infos)| {
+            infos.sort();
+            if infos.len() > 1 {
+                problems.add(|| {
+                    format!("there are {} `{INFO_PREFIX}{text}` files: StarRocks restores none of them", infos.len())
+                });
+            }
+            Timestamp { text: text.to_owned(), infos }
+        })
+        .collect();
+    Label { name, timestamps, metas, problems: problems.into() }
+}
+
+/// The timestamp in the name of an `__info`, md5 removed. It begins with the year, so it never meets `latest` and `incomplete`.
+pub(crate) fn timestamp_of(base: &str) -> Option<&str> {
+    base.strip_prefix(INFO_PREFIX).filter(|text| text.starts_with(|c: char| c.is_ascii_digit()))
 }

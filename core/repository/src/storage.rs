@@ -10,6 +10,7 @@ pub use local::LocalStorage;
 pub use object::ObjectStorage;
 
 use crate::error::Result;
+use crate::md5::{Hasher, Md5};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::ops::Range;
@@ -87,4 +88,24 @@ pub trait Writer: Send {
 
     /// Makes the file durable and puts it under its name, in one step.
     async fn finish(self: Box<Self>) -> Result<()>;
+}
+
+/// Bytes read at a time for a digest.
+const DIGEST_BLOCK: u64 = 4 << 20;
+
+/// md5 of a file of `size` bytes.
+pub async fn digest(storage: &dyn Storage, path: &str, size: u64) -> Result<Md5> {
+    let mut hasher = Hasher::default();
+    let mut at = 0;
+    while at < size {
+        let end = size.min(at.saturating_add(DIGEST_BLOCK));
+        let bytes = storage.read(path, at..end).await?;
+        hasher = crate::blocking::blocking(move || {
+            hasher.update(&bytes);
+            Ok(hasher)
+        })
+        .await?;
+        at = end;
+    }
+    Ok(hasher.finish())
 }

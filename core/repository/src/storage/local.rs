@@ -7,6 +7,7 @@ mod walk;
 
 use super::path::{check, check_file, part_of, range_len, too_large, too_short};
 use super::{Entry, EntryKind, Storage, Writer};
+use crate::blocking::blocking;
 use crate::error::{ErrorKind, RepositoryError, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -64,22 +65,6 @@ impl LocalStorage {
     async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Root) -> Result<T> + Send + 'static) -> Result<T> {
         let root = Arc::clone(&self.0);
         blocking(move || work(&root)).await
-    }
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(error) => Err(RepositoryError::new(
-                ErrorKind::Unavailable,
-                "finish",
-                "local work",
-                "the program is shutting down",
-            )
-            .caused_by(error)),
-        },
     }
 }
 
