@@ -174,7 +174,7 @@ fn evict(dir: &Path, keep: &str) -> Result<()> {
             entries.push((modified, metadata.len(), path));
         }
     }
-    entries.sort_by(|a, b| b.0.cmp(&a.0));
+    entries.sort_by_key(|(modified, ..)| std::cmp::Reverse(*modified));
     let kept = File::open(dir.join(keep)).and_then(|file| file.metadata()).map_or(0, |metadata| metadata.len());
     let (mut count, mut bytes) = (1, kept);
     for (_, size, path) in entries {
