@@ -1,7 +1,31 @@
 //! The statements StarRocks would accept: CREATE TABLE / MATERIALIZED VIEW / VIEW / FUNCTION / EXTERNAL CATALOG, RESTORE SNAPSHOT.
 //! One style whatever version wrote the backup (nothing in a repository names it): that of 3.5, and always a statement that parses.
+//!
+//! * Where StarRocks itself prints what its parser does not take back, ours is right: a MAXVALUE bound of several columns, odd names in
+//!   struct fields and sort keys, quotes and control characters in comments and list values, NULL in lists.
+//! * Views and materialized views: the text rewritten by StarRocks' analyzer, never the user's own.
+//! * Properties: those that 3.5 shows, sorted by name.
+//! * Times are those of an FE in +08:00, StarRocks' default: a snapshot does not say which zone its FE was in.
+//! * External catalogs: every property whose name speaks of a key, secret, password, token or credential has the value `***`
+//!   ([`is_secret_property`] is the rule), and so have credentials inside URLs, those of functions too.
 
-use crate::error::Result;
+mod columns;
+mod expr;
+mod functions;
+mod mask;
+mod partitions;
+mod properties;
+mod quote;
+mod restore;
+mod trailing;
+mod types;
+mod view;
+
+pub use mask::{is_secret as is_secret_property, masked as masked_properties};
+pub use quote::{double as quote_string, name as quote_name};
+pub use types::{column_type, signature_type};
+
+use crate::error::{CatalogError, Result};
 use crate::model::{Catalog, Function, Table};
 use std::collections::BTreeMap;
 
@@ -17,30 +41,99 @@ pub struct Context {
 /// `schema.sql` of a table, materialized view or view: the CREATE statement with `;` and newline; rollups, synchronous materialized
 /// views and temporary partitions follow as `-- ` comments.
 pub fn schema_sql(table: &Table, context: &Context) -> Result<String> {
-    let _ = (table, context);
-    todo!()
+    match table.clazz.as_str() {
+        "View" => Ok(format!("{};\n", view::view(table)?)),
+        "MaterializedView" => {
+            let (statement, notes) = view::materialized_view(table, context)?;
+            Ok(format!("{statement};\n{}", trailing::comments(table, &notes)?))
+        }
+        "OlapTable" => {
+            let (statement, notes) = create_table(table, context)?;
+            Ok(format!("{statement};\n{}", trailing::comments(table, &notes)?))
+        }
+        other => Err(CatalogError::Unsupported {
+            what: format!("table {:?}", table.name),
+            reason: format!("there is no statement for a {other:?}; only native tables, views and materialized views are backed up"),
+        }),
+    }
+}
+
+fn create_table(table: &Table, context: &Context) -> Result<(String, Vec<String>)> {
+    let base = columns::base_index(table)?;
+    let schema = &base.schema;
+    let mut lines = Vec::with_capacity(schema.len());
+    for column in schema {
+        lines.push(format!("  {}", columns::definition(table, column, schema)?));
+    }
+    lines.extend(columns::indexes(table, schema)?.into_iter().map(|index| format!("  {index}")));
+    let mut clauses = vec![format!("CREATE TABLE {} (\n{}\n) ENGINE=OLAP", quote::name(&table.name), lines.join(",\n"))];
+    clauses.extend(columns::keys(table, schema)?);
+    clauses.extend(comment_clause(table));
+    clauses.extend(partitions::clause(table, schema)?);
+    clauses.extend(partitions::distribution(table, schema)?);
+    clauses.extend(columns::order_by(table, base)?);
+    let (list, notes) = properties::of_table(table, schema, context);
+    clauses.push(properties::clause(&list));
+    Ok((clauses.join("\n"), notes))
+}
+
+fn comment_clause(table: &Table) -> Option<String> {
+    let comment = table.comment.as_deref().filter(|comment| !comment.is_empty())?;
+    Some(format!("COMMENT {}", quote::double(comment)))
 }
 
 /// CREATE FUNCTION.
 pub fn function_sql(function: &Function) -> Result<String> {
-    let _ = function;
-    todo!()
+    Ok(format!("{};\n", functions::create(function)?))
 }
 
 /// The function's name with its argument types, as overloads are told apart: `half(DOUBLE)`.
 pub fn function_signature(function: &Function) -> String {
-    let _ = function;
-    todo!()
+    functions::signature(function)
 }
 
 /// CREATE EXTERNAL CATALOG, secrets masked.
 pub fn catalog_sql(catalog: &Catalog) -> Result<String> {
-    let _ = catalog;
-    todo!()
+    Ok(format!("{};\n", mask::catalog(catalog)))
 }
 
 /// The RESTORE SNAPSHOT statement that a cluster would need to restore everything in the snapshot, for `restore.sql`.
 pub fn restore_sql(snapshot: &crate::snapshot::Snapshot, repository: &str, timestamp: &str) -> String {
-    let _ = (snapshot, repository, timestamp);
-    todo!()
+    restore::statement(snapshot, repository, timestamp)
+}
+
+fn inconsistent(table: &Table, reason: impl Into<String>) -> CatalogError {
+    CatalogError::Inconsistent { what: format!("table {:?}", table.name), reason: reason.into() }
+}
+
+/// Seconds since the epoch as `yyyy-MM-dd HH:mm:ss` in +08:00.
+fn time(seconds: i64) -> String {
+    let local = seconds.saturating_add(8 * 3600);
+    let (days, second) = (local.div_euclid(86_400), local.rem_euclid(86_400));
+    let (year, month, day) = civil(days);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60)
+}
+
+/// Year, month and day of a number of days since 1970-01-01 (proleptic Gregorian calendar), by counting 400-year cycles from March.
+fn civil(days: i64) -> (i64, i64, i64) {
+    let shifted = days.saturating_add(719_468);
+    let (cycle, day_of_cycle) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_cycle = (day_of_cycle - day_of_cycle / 1460 + day_of_cycle / 36_524 - day_of_cycle / 146_096) / 365;
+    let day_of_year = day_of_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
+    let from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    (year_of_cycle + cycle * 400 + i64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_in_the_zone_of_starrocks() {
+        assert_eq!(time(1_704_074_400), "2024-01-01 10:00:00");
+        assert_eq!(time(-8 * 3600), "1970-01-01 00:00:00");
+        assert_eq!(time(951_782_400), "2000-02-29 08:00:00");
+    }
 }

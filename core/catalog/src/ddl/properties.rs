@@ -1,0 +1,178 @@
+//! PROPERTIES: which of the stored ones are printed, under which value.
+
+use super::columns::resolve;
+use super::{Context, quote};
+use crate::model::{Column, Table};
+use std::collections::BTreeMap;
+
+/// Bucket size that StarRocks 3.5 prints for a RANDOM distribution without one of its own: 4 GiB.
+const BUCKET_SIZE: &str = "4294967296";
+
+/// Cooldown time that means none, in milliseconds.
+const NO_COOLDOWN: &str = "253402271999000";
+
+/// The properties of a table, and what could not be printed, one sentence each.
+pub fn of_table(table: &Table, schema: &[Column], context: &Context) -> (BTreeMap<String, String>, Vec<String>) {
+    let mut notes = Vec::new();
+    let mut out = stored(table, schema, context, &mut notes);
+    let primary = table.keys_type.as_deref() == Some("PRIMARY_KEYS");
+    let random = table.default_distribution_info.as_ref().is_some_and(|info| info.kind == "RANDOM");
+    if random {
+        out.entry("bucket_size".into()).or_insert_with(|| BUCKET_SIZE.into());
+    } else {
+        out.remove("bucket_size");
+    }
+    if primary {
+        out.entry("enable_persistent_index".into()).or_insert_with(|| "false".into());
+    } else {
+        out.remove("enable_persistent_index");
+    }
+    out.entry("compression".into()).or_insert_with(|| "LZ4".into());
+    let fast = out.entry("fast_schema_evolution".into()).or_insert_with(|| "false".into());
+    // A row store does not support it, whatever is stored.
+    if stored_value(table, "storage_type").is_some_and(|kind| !kind.eq_ignore_ascii_case("COLUMN")) {
+        *fast = "false".into();
+    }
+    dynamic_partition_defaults(&mut out);
+    (out, notes)
+}
+
+/// The properties of a materialized view, and what could not be printed.
+pub fn of_view(table: &Table, schema: &[Column], context: &Context) -> (BTreeMap<String, String>, Vec<String>) {
+    let mut notes = Vec::new();
+    let mut out = stored(table, schema, context, &mut notes);
+    out.entry("storage_medium".into()).or_insert_with(|| "HDD".into());
+    (out, notes)
+}
+
+/// Names in the form that PROPERTIES takes, sorted.
+pub fn clause(properties: &BTreeMap<String, String>) -> String {
+    format!("PROPERTIES (\n{}\n)", quote::pairs(properties, ",\n"))
+}
+
+fn stored_value<'a>(table: &'a Table, key: &str) -> Option<&'a str> {
+    table.table_property.as_ref()?.properties.get(key).map(String::as_str)
+}
+
+fn stored(table: &Table, schema: &[Column], context: &Context, notes: &mut Vec<String>) -> BTreeMap<String, String> {
+    let mut out = BTreeMap::new();
+    if let Some(property) = &table.table_property {
+        for (key, value) in &property.properties {
+            if let Some(value) = shown(table, schema, context, key, value, notes) {
+                out.insert(key.clone(), value);
+            }
+        }
+    }
+    let partition_replicas =
+        || table.partition_info.as_ref()?.id_to_replication_num.as_ref()?.values().next().map(|replicas| replicas.to_string());
+    out.entry("replication_num".into()).or_insert_with(|| partition_replicas().unwrap_or_else(|| "3".into()));
+    // Before 2.5 there was no other than this.
+    out.entry("replicated_storage".into()).or_insert_with(|| "false".into());
+    if let Some(columns) = table.bf_columns.as_deref().filter(|columns| !columns.is_empty()) {
+        let names = columns.iter().map(|id| resolve(schema, id)).collect::<Vec<_>>().join(", ");
+        out.insert("bloom_filter_columns".into(), names);
+    }
+    if let Some(group) = table.colocate_group.as_deref().filter(|group| !group.is_empty()) {
+        out.insert("colocate_with".into(), group.into());
+    }
+    out
+}
+
+/// The value to print for a stored property; none for one that StarRocks does not show, as it is its default, its own bookkeeping, or
+/// nothing that CREATE takes.
+fn shown(
+    table: &Table,
+    schema: &[Column],
+    context: &Context,
+    key: &str,
+    value: &str,
+    notes: &mut Vec<String>,
+) -> Option<String> {
+    let level = table.table_property.as_ref().and_then(|property| property.compression_level).filter(|level| *level > 0);
+    let hidden = match key {
+        "in_memory" | "storage_format" | "mv_sort_keys" | "file_bundling" => true,
+        "storage_type" => value.eq_ignore_ascii_case("COLUMN"),
+        "write_quorum" => value.eq_ignore_ascii_case("MAJORITY"),
+        "mutable_bucket_num" | "primary_index_cache_expire_sec" => value == "0",
+        "enable_load_profile" => value == "false",
+        "enable_statistic_collect_on_first_load" => value == "true",
+        "table_query_timeout" => value == "-1",
+        "storage_cooldown_time" => value == NO_COOLDOWN,
+        _ => key.starts_with("binlog_partition_") || key.starts_with("default."),
+    };
+    if hidden || value.is_empty() {
+        return None;
+    }
+    match key {
+        "compression" => Some(match (value, level) {
+            ("LZ4_FRAME", _) => "LZ4".into(),
+            ("ZSTD", Some(level)) => format!("ZSTD({level})"),
+            _ => value.into(),
+        }),
+        "storage_cooldown_time" => Some(match value.parse::<i64>() {
+            Ok(milliseconds) => super::time(milliseconds.div_euclid(1000)),
+            Err(_) => value.into(),
+        }),
+        "unique_constraints" => Some(unique_constraints(table, schema, context, value)),
+        "foreign_key_constraints" => foreign_keys(context, value, notes),
+        _ => Some(value.into()),
+    }
+}
+
+/// 2023-12 and older store `a,b;c`, later versions `catalog.database.table.a,b;…`, which we always print.
+fn unique_constraints(table: &Table, schema: &[Column], context: &Context, value: &str) -> String {
+    let column = |text: &str| schema.iter().find(|column| column.name.eq_ignore_ascii_case(text.trim()));
+    let one = |constraint: &str| {
+        let columns: Option<Vec<&str>> =
+            constraint.split(',').map(|text| column(text).map(|column| column.name.as_str())).collect();
+        match columns {
+            Some(columns) => format!("default_catalog.{}.{}.{}", context.database, table.name, columns.join(",")),
+            None => constraint.to_owned(),
+        }
+    };
+    value.split(';').filter(|constraint| !constraint.trim().is_empty()).map(one).collect::<Vec<_>>().join(";")
+}
+
+/// `(a) REFERENCES catalog.<database id>.<table id>(b);…` with names for ids. One whose table is not in the snapshot becomes a note, as no
+/// cluster could resolve it.
+fn foreign_keys(context: &Context, value: &str, notes: &mut Vec<String>) -> Option<String> {
+    const WORD: &str = " REFERENCES ";
+    let one = |constraint: &str| -> Option<String> {
+        let (columns, parent) = constraint.split_once(WORD)?;
+        let (path, parent_columns) = parent.split_once('(')?;
+        let mut path = path.splitn(3, '.');
+        let (catalog, database, table) = (path.next()?, path.next()?, path.next()?);
+        let database = match database.parse::<i64>() {
+            Ok(id) if id == context.database_id => context.database.as_str(),
+            Ok(_) if catalog == "default_catalog" => return None,
+            _ => database,
+        };
+        let table = match table.parse::<i64>() {
+            Ok(id) => context.tables.get(&id)?,
+            Err(_) => table,
+        };
+        Some(format!("{columns}{WORD}{catalog}.{database}.{table}({parent_columns}"))
+    };
+    let mut resolved = Vec::new();
+    for constraint in value.split(';').filter(|constraint| !constraint.trim().is_empty()) {
+        match one(constraint) {
+            Some(text) => resolved.push(text),
+            None => notes.push(format!("The foreign key {constraint} refers to a table that is not in this snapshot.")),
+        }
+    }
+    (!resolved.is_empty()).then(|| resolved.join(";"))
+}
+
+/// StarRocks prints defaults of these where dynamic partitioning is set.
+fn dynamic_partition_defaults(out: &mut BTreeMap<String, String>) {
+    let Some(unit) = out.get("dynamic_partition.time_unit").map(|unit| unit.to_ascii_uppercase()) else { return };
+    let mut default = |key: &str, value: &str| {
+        out.entry(format!("dynamic_partition.{key}")).or_insert_with(|| value.into());
+    };
+    default("history_partition_num", "0");
+    match unit.as_str() {
+        "WEEK" => default("start_day_of_week", "1"),
+        "MONTH" => default("start_day_of_month", "1"),
+        _ => {}
+    }
+}
