@@ -53,7 +53,9 @@ pub fn schema_sql(table: &Table, context: &Context) -> Result<String> {
         }
         other => Err(CatalogError::Unsupported {
             what: format!("table {:?}", table.name),
-            reason: format!("there is no statement for a {other:?}; only native tables, views and materialized views are backed up"),
+            reason: format!(
+                "there is no statement for a {other:?}; only native tables, views and materialized views are backed up"
+            ),
         }),
     }
 }
@@ -66,7 +68,8 @@ fn create_table(table: &Table, context: &Context) -> Result<(String, Vec<String>
         lines.push(format!("  {}", columns::definition(table, column, schema)?));
     }
     lines.extend(columns::indexes(table, schema)?.into_iter().map(|index| format!("  {index}")));
-    let mut clauses = vec![format!("CREATE TABLE {} (\n{}\n) ENGINE=OLAP", quote::name(&table.name), lines.join(",\n"))];
+    let mut clauses =
+        vec![format!("CREATE TABLE {} (\n{}\n) ENGINE=OLAP", quote::name(&table.name), lines.join(",\n"))];
     clauses.extend(columns::keys(table, schema)?);
     clauses.extend(comment_clause(table));
     clauses.extend(partitions::clause(table, schema)?);

@@ -72,6 +72,10 @@ fn generated_expression(table: &Table, text: &str, schema: &[Column]) -> String 
 }
 
 fn default(column: &Column) -> Option<String> {
+    // These have no value a statement could write; an added column holds an internal one (`\0`).
+    if matches!(column.ty.primitive.as_deref(), Some("HLL" | "BITMAP" | "PERCENTILE")) {
+        return None;
+    }
     let default = match &column.default_expr {
         Some(default) => default,
         None => return column.default_value.as_deref().map(quote::double),
@@ -118,9 +122,9 @@ pub fn order_by(table: &Table, base: &IndexMeta) -> Result<Option<String>> {
     };
     let column = |position: &i32| {
         let column = usize::try_from(*position).ok().and_then(|position| base.schema.get(position));
-        column
-            .map(|column| column.name.as_str())
-            .ok_or_else(|| super::inconsistent(table, format!("its sort key names column {position}, which is not there")))
+        column.map(|column| column.name.as_str()).ok_or_else(|| {
+            super::inconsistent(table, format!("its sort key names column {position}, which is not there"))
+        })
     };
     let names = positions.iter().map(column).collect::<Result<Vec<_>>>()?;
     Ok(Some(format!("ORDER BY({})", quote::names(names, ", "))))

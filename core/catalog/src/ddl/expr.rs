@@ -95,8 +95,8 @@ fn column_at<'a>(rest: &str, columns: &'a [Named<'a>]) -> Option<&'a Named<'a>> 
 /// Words of expressions. A column of such a name can only be meant where it stands between backticks.
 fn is_keyword(word: &str) -> bool {
     const WORDS: &[&str] = &[
-        "AND", "AS", "BETWEEN", "CASE", "DIV", "ELSE", "END", "FALSE", "IN", "INTERVAL", "IS", "LIKE", "MOD", "NOT", "NULL", "OR",
-        "REGEXP", "RLIKE", "THEN", "TRUE", "WHEN", "CEIL", "FLOOR",
+        "AND", "AS", "BETWEEN", "CASE", "DIV", "ELSE", "END", "FALSE", "IN", "INTERVAL", "IS", "LIKE", "MOD", "NOT",
+        "NULL", "OR", "REGEXP", "RLIKE", "THEN", "TRUE", "WHEN", "CEIL", "FLOOR",
     ];
     WORDS.iter().any(|keyword| keyword.eq_ignore_ascii_case(word))
 }
@@ -179,7 +179,9 @@ fn split_at_closing(text: &str) -> Option<(&str, &str)> {
 pub fn without_cast<'a>(text: &'a str, functions: &[&str]) -> &'a str {
     let Some((body, after)) = text.strip_prefix("CAST(").and_then(split_at_closing) else { return text };
     let function = |argument: &str| {
-        argument.split_once('(').is_some_and(|(name, _)| functions.iter().any(|function| function.eq_ignore_ascii_case(name)))
+        argument
+            .split_once('(')
+            .is_some_and(|(name, _)| functions.iter().any(|function| function.eq_ignore_ascii_case(name)))
     };
     match body.rsplit_once(" AS ") {
         Some((argument, _)) if after.is_empty() && function(argument) => argument,
@@ -196,7 +198,11 @@ pub fn time_slice_arguments(text: &str) -> String {
     let mut words = interval.split([' ', ',']).filter(|word| !word.is_empty());
     match (words.next(), words.next(), words.next(), words.next()) {
         (Some(count), Some(unit), Some(boundary), None) => {
-            format!("time_slice({column}, {count}, '{}', '{}')", unit.to_ascii_lowercase(), boundary.to_ascii_lowercase())
+            format!(
+                "time_slice({column}, {count}, '{}', '{}')",
+                unit.to_ascii_lowercase(),
+                boundary.to_ascii_lowercase()
+            )
         }
         _ => text.to_owned(),
     }
@@ -269,12 +275,18 @@ mod tests {
 
     #[test]
     fn needless_parentheses_in_casts_go() {
-        assert_eq!(plain_casts("CAST((f(x, ')')) AS INT) + XCAST((1) AS INT)"), "CAST(f(x, ')') AS INT) + XCAST((1) AS INT)");
+        assert_eq!(
+            plain_casts("CAST((f(x, ')')) AS INT) + XCAST((1) AS INT)"),
+            "CAST(f(x, ')') AS INT) + XCAST((1) AS INT)"
+        );
         assert_eq!(plain_casts("CAST((CAST((f(x)) AS INT)) AS INT)"), "CAST(CAST(f(x) AS INT) AS INT)");
         assert_eq!(plain_casts("CAST((a) + (b) AS INT)"), "CAST((a) + (b) AS INT)");
         assert_eq!(plain_casts("CAST((f("), "CAST((f(");
         assert_eq!(without_cast("CAST(from_unixtime(ts) AS DATETIME)", &["from_unixtime"]), "from_unixtime(ts)");
-        assert_eq!(without_cast("CAST(substring(s, 3) AS BIGINT)", &["from_unixtime"]), "CAST(substring(s, 3) AS BIGINT)");
+        assert_eq!(
+            without_cast("CAST(substring(s, 3) AS BIGINT)", &["from_unixtime"]),
+            "CAST(substring(s, 3) AS BIGINT)"
+        );
     }
 
     #[test]

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 /// The name with argument types, as StarRocks tells overloads apart: `half(DOUBLE)`, `cat(VARCHAR(65533), ...)`.
 pub fn signature(function: &Function) -> String {
     // A type that cannot be printed must not make two overloads look alike: it stands as stored.
-    let one = |ty: &Type| types::signature_type(ty).unwrap_or_else(|_| ty.primitive.clone().unwrap_or_else(|| ty.clazz.clone()));
+    let one = |ty: &Type| {
+        types::signature_type(ty).unwrap_or_else(|_| ty.primitive.clone().unwrap_or_else(|| ty.clazz.clone()))
+    };
     let mut arguments: Vec<String> = function.arg_types.iter().map(one).collect();
     if function.has_var_args == Some(true) {
         arguments.push("...".into());
@@ -30,7 +32,10 @@ pub fn create(function: &Function) -> Result<String> {
     let returns = match (function.clazz.as_str(), function.table_fn_return_types.as_deref()) {
         ("TableFunction", Some([ty])) => Some(ty),
         ("TableFunction", Some(types)) => {
-            return Err(unsupported(function, format!("it returns {} columns, CREATE FUNCTION takes one", types.len())));
+            return Err(unsupported(
+                function,
+                format!("it returns {} columns, CREATE FUNCTION takes one", types.len()),
+            ));
         }
         _ => function.ret_type.as_ref(),
     };
@@ -50,9 +55,10 @@ pub fn create(function: &Function) -> Result<String> {
     let properties = properties(function)?;
     match function.content.as_deref().filter(|content| !content.is_empty()) {
         None => Ok(format!("{head}\nPROPERTIES (\n{}\n)", quote::pairs(&properties, ",\n"))),
-        Some(content) if content.contains("$$") => {
-            Err(unsupported(function, "its source holds `$$`, which ends an inline source and cannot be escaped".into()))
-        }
+        Some(content) if content.contains("$$") => Err(unsupported(
+            function,
+            "its source holds `$$`, which ends an inline source and cannot be escaped".into(),
+        )),
         Some(content) => {
             let pair = |(key, value): (&String, &String)| format!("{key} = {}\n", quote::single(value));
             let properties: String = properties.iter().map(pair).collect();

@@ -10,12 +10,28 @@ pub const MASK: &str = "***";
 /// Parts of property names whose values are secrets. It errs on the safe side: `aws.s3.access_key` or `hive.metastore.sasl.keytab` would
 /// help an attacker little, but nobody restores a catalog from a masked statement anyway.
 const SECRET: &[&str] = &[
-    "key", "secret", "password", "passwd", "pwd", "token", "credential", "private", "signature", "sas", "auth_string", "passphrase", "jaas",
+    "key",
+    "secret",
+    "password",
+    "passwd",
+    "pwd",
+    "token",
+    "credential",
+    "private",
+    "signature",
+    "sas",
+    "auth_string",
+    "passphrase",
+    "jaas",
 ];
 
 /// Names that hold such a part and are no secrets: they switch a feature on, or say where to look.
-const HARMLESS: &[&str] =
-    &["enable_keyword_sniff", "aws.s3.use_instance_profile", "aws.glue.use_instance_profile", "aws.s3.use_aws_sdk_default_behavior"];
+const HARMLESS: &[&str] = &[
+    "enable_keyword_sniff",
+    "aws.s3.use_instance_profile",
+    "aws.glue.use_instance_profile",
+    "aws.s3.use_aws_sdk_default_behavior",
+];
 
 /// True when the value of the property `key` must not be shown: its name holds key, secret, password, token, credential or the like.
 pub fn is_secret(key: &str) -> bool {
@@ -70,8 +86,15 @@ mod tests {
     #[test]
     fn secrets_are_known_by_their_names() {
         for secret in [
-            "aws.s3.access_key", "AWS.S3.SECRET_KEY", "password", "azure.blob.shared_key", "client.secret", "iceberg.catalog.oauth2.token",
-            "gcp.gcs.service_account_private_key", "azure.blob.sas_token", "iceberg.catalog.oauth2.credential",
+            "aws.s3.access_key",
+            "AWS.S3.SECRET_KEY",
+            "password",
+            "azure.blob.shared_key",
+            "client.secret",
+            "iceberg.catalog.oauth2.token",
+            "gcp.gcs.service_account_private_key",
+            "azure.blob.sas_token",
+            "iceberg.catalog.oauth2.credential",
         ] {
             assert!(is_secret(secret), "{secret}");
         }
@@ -82,7 +105,10 @@ mod tests {
 
     #[test]
     fn credentials_in_urls_are_masked() {
-        assert_eq!(mask_url("jdbc:mysql://u:p@h:3306/d?user=u&password=p&x=1"), "jdbc:mysql://***@h:3306/d?user=u&password=***&x=1");
+        assert_eq!(
+            mask_url("jdbc:mysql://u:p@h:3306/d?user=u&password=p&x=1"),
+            "jdbc:mysql://***@h:3306/d?user=u&password=***&x=1"
+        );
         assert_eq!(mask_url("jdbc:sqlserver://h;user=u;password=p"), "jdbc:sqlserver://h;user=u;password=***");
         assert_eq!(mask_url("thrift://127.0.0.1:9083"), "thrift://127.0.0.1:9083");
         assert_eq!(mask_url("plain text"), "plain text");

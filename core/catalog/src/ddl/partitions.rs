@@ -56,7 +56,8 @@ pub fn view_clause(table: &Table, schema: &[Column], database: &str) -> Result<O
         "SinglePartitionInfo" => return Ok(None),
         "ExpressionRangePartitionInfo" => {
             let expressions = info.partition_exprs.as_deref().unwrap_or_default();
-            let plain = |text: &crate::model::Expr| expr::unqualified(&text.expr, &named(schema), database, &table.name);
+            let plain =
+                |text: &crate::model::Expr| expr::unqualified(&text.expr, &named(schema), database, &table.name);
             expressions.iter().map(plain).collect()
         }
         // A generated column is not among the view's own columns: its expression stands for it.
@@ -99,9 +100,9 @@ fn is_hidden(partition: &Partition) -> bool {
 fn ranges(table: &Table, info: &PartitionInfo) -> Result<String> {
     let mut list = Vec::new();
     for partition in table.id_to_partition.values().filter(|partition| !is_hidden(partition)) {
-        let range = info.range(partition.id)?.ok_or_else(|| {
-            super::inconsistent(table, format!("partition {:?} has no range", partition.name))
-        })?;
+        let range = info
+            .range(partition.id)?
+            .ok_or_else(|| super::inconsistent(table, format!("partition {:?} has no range", partition.name)))?;
         list.push((range, partition.name.as_str()));
     }
     list.sort_by(|(a, name_a), (b, name_b)| a.order(b).then_with(|| name_a.cmp(name_b)));
@@ -173,7 +174,9 @@ fn list_values(info: &PartitionInfo, id: i64, types: &[&str]) -> String {
 fn list_order(info: &PartitionInfo) -> Vec<i64> {
     let mut ids = Vec::new();
     ids.extend(hash_order(info.id_to_values.as_ref().map(BTreeMap::keys).into_iter().flatten().copied().collect()));
-    ids.extend(hash_order(info.id_to_multi_values.as_ref().map(BTreeMap::keys).into_iter().flatten().copied().collect()));
+    ids.extend(hash_order(
+        info.id_to_multi_values.as_ref().map(BTreeMap::keys).into_iter().flatten().copied().collect(),
+    ));
     ids
 }
 

@@ -63,8 +63,16 @@ fn stored(table: &Table, schema: &[Column], context: &Context, notes: &mut Vec<S
             }
         }
     }
-    let partition_replicas =
-        || table.partition_info.as_ref()?.id_to_replication_num.as_ref()?.values().next().map(|replicas| replicas.to_string());
+    let partition_replicas = || {
+        table
+            .partition_info
+            .as_ref()?
+            .id_to_replication_num
+            .as_ref()?
+            .values()
+            .next()
+            .map(|replicas| replicas.to_string())
+    };
     out.entry("replication_num".into()).or_insert_with(|| partition_replicas().unwrap_or_else(|| "3".into()));
     // Before 2.5 there was no other than this.
     out.entry("replicated_storage".into()).or_insert_with(|| "false".into());
@@ -88,7 +96,8 @@ fn shown(
     value: &str,
     notes: &mut Vec<String>,
 ) -> Option<String> {
-    let level = table.table_property.as_ref().and_then(|property| property.compression_level).filter(|level| *level > 0);
+    let level =
+        table.table_property.as_ref().and_then(|property| property.compression_level).filter(|level| *level > 0);
     let hidden = match key {
         "in_memory" | "storage_format" | "mv_sort_keys" | "file_bundling" => true,
         "storage_type" => value.eq_ignore_ascii_case("COLUMN"),

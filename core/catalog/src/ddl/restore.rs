@@ -13,8 +13,12 @@ pub fn statement(snapshot: &Snapshot, repository: &str, timestamp: &str) -> Stri
     };
     let tables = of(&[TableKind::Table, TableKind::Other]);
     let (materialized, views) = (of(&[TableKind::MaterializedView]), of(&[TableKind::View]));
-    let mut functions: Vec<String> =
-        snapshot.functions.iter().filter_map(|text| text.parse::<Function>().ok()).map(|function| function.name.name).collect();
+    let mut functions: Vec<String> = snapshot
+        .functions
+        .iter()
+        .filter_map(|text| text.parse::<Function>().ok())
+        .map(|function| function.name.name)
+        .collect();
     functions.sort();
     // One name stands for all functions of that name.
     functions.dedup();
@@ -41,10 +45,12 @@ pub fn statement(snapshot: &Snapshot, repository: &str, timestamp: &str) -> Stri
     let function_names: Vec<&str> = functions.iter().map(String::as_str).collect();
     let kinds: [(&str, &[&str]); 4] =
         [("TABLE", &tables), ("MATERIALIZED VIEW", &materialized), ("VIEW", &views), ("FUNCTION", &function_names)];
-    let objects = kinds.iter().flat_map(|(kind, names)| names.iter().map(move |name| format!("{kind} {}", quote::name(name))));
+    let objects =
+        kinds.iter().flat_map(|(kind, names)| names.iter().map(move |name| format!("{kind} {}", quote::name(name))));
     let list = objects.collect::<Vec<_>>().join(",\n  ");
     out.push_str("-- It takes StarRocks 3.4 or later.\n");
-    out.push_str(&format!("RESTORE SNAPSHOT {label} FROM {repository}\nDATABASE {database}\nON (\n  {list}\n)\n{properties}"));
+    out.push_str(&format!(
+        "RESTORE SNAPSHOT {label} FROM {repository}\nDATABASE {database}\nON (\n  {list}\n)\n{properties}"
+    ));
     out
 }
-

@@ -19,7 +19,9 @@ pub fn comments(table: &Table, notes: &[String]) -> Result<String> {
     for partition in temporary {
         if let Some(values) = partitions::temporary_values(table, &base.schema, partition)? {
             let (table, partition) = (quote::name(&table.name), quote::name(&partition.name));
-            out.push_str(&quote::comment(&format!("ALTER TABLE {table} ADD TEMPORARY PARTITION {partition} {values};")));
+            out.push_str(&quote::comment(&format!(
+                "ALTER TABLE {table} ADD TEMPORARY PARTITION {partition} {values};"
+            )));
         }
     }
     for note in notes {

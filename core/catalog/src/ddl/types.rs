@@ -27,7 +27,10 @@ const MAX_DEPTH: usize = 130;
 
 fn print(ty: &Type, style: Style, depth: usize) -> Result<String> {
     if depth > MAX_DEPTH {
-        return Err(CatalogError::Unsupported { what: "a column type".into(), reason: "it is nested too deeply".into() });
+        return Err(CatalogError::Unsupported {
+            what: "a column type".into(),
+            reason: "it is nested too deeply".into(),
+        });
     }
     let inner = |ty: &Option<Box<Type>>, what: &str| match ty {
         Some(ty) => print(ty, style, depth + 1),
@@ -48,7 +51,7 @@ fn print(ty: &Type, style: Style, depth: usize) -> Result<String> {
         "StructType" => {
             let fields = ty.fields.as_deref().unwrap_or_default();
             let field = |field: &crate::model::StructField| {
-                Ok(format!("{} {}", quote::bare(&field.name), print(&field.ty, style, depth + 1)?))
+                Ok(format!("{} {}", field_name(&field.name), print(&field.ty, style, depth + 1)?))
             };
             format!("{}<{}>", case("STRUCT"), fields.iter().map(field).collect::<Result<Vec<_>>>()?.join(", "))
         }
@@ -58,6 +61,14 @@ fn print(ty: &Type, style: Style, depth: usize) -> Result<String> {
         "ScalarType" => scalar(ty, style)?,
         other => return Err(damaged(format!("its class {other:?} is unknown"))),
     })
+}
+
+/// 2023-12 stored a field's name with the backticks it was written in.
+fn field_name(stored: &str) -> String {
+    match stored.strip_prefix('`').and_then(|name| name.strip_suffix('`')) {
+        Some(name) if !name.is_empty() => quote::name(name),
+        _ => quote::bare(stored),
+    }
 }
 
 fn scalar(ty: &Type, style: Style) -> Result<String> {

@@ -49,7 +49,9 @@ pub fn materialized_view(table: &Table, context: &Context) -> Result<(String, Ve
 
 fn name_and_comment(column: &Column) -> String {
     match column.comment.as_deref() {
-        Some(comment) if !comment.is_empty() => format!("{} COMMENT {}", quote::name(&column.name), quote::double(comment)),
+        Some(comment) if !comment.is_empty() => {
+            format!("{} COMMENT {}", quote::name(&column.name), quote::double(comment))
+        }
         _ => quote::name(&column.name),
     }
 }
@@ -57,8 +59,10 @@ fn name_and_comment(column: &Column) -> String {
 /// Columns in the query's order, which a sort key makes differ from the stored one. A generated column is not the query's.
 fn output_columns<'a>(table: &Table, schema: &'a [Column]) -> Vec<&'a Column> {
     let positions = table.query_output_indices.as_deref().unwrap_or_default();
-    let picked: Option<Vec<&Column>> =
-        positions.iter().map(|position| usize::try_from(*position).ok().and_then(|position| schema.get(position))).collect();
+    let picked: Option<Vec<&Column>> = positions
+        .iter()
+        .map(|position| usize::try_from(*position).ok().and_then(|position| schema.get(position)))
+        .collect();
     match picked {
         Some(columns) if !columns.is_empty() => columns,
         _ => schema.iter().filter(|column| column.materialized_column_expr.is_none()).collect(),
@@ -89,7 +93,9 @@ fn refresh(scheme: Option<&RefreshScheme>) -> String {
         out.push_str(&format!(" START(\"{}\")", super::time(start)));
     }
     let word = |unit: &&str| !unit.is_empty() && unit.bytes().all(|byte| byte.is_ascii_alphabetic());
-    if let (Some(step), Some(unit)) = (schedule.step.filter(|step| *step > 0), schedule.time_unit.as_deref().filter(word)) {
+    if let (Some(step), Some(unit)) =
+        (schedule.step.filter(|step| *step > 0), schedule.time_unit.as_deref().filter(word))
+    {
         out.push_str(&format!(" EVERY(INTERVAL {step} {unit})"));
     }
     out
