@@ -40,16 +40,15 @@ pub fn rename(text: &str, columns: &[Named], quoting: Quoting) -> String {
             (rest, previous) = (after, char);
             continue;
         }
-        if !is_word(previous) && !names_no_column(&last_word) {
-            if let Some(column) = column_at(rest, columns) {
-                out.push_str(&match quoting {
-                    Quoting::Always => quote::name(column.name),
-                    Quoting::WhereNeeded => quote::bare(column.name),
-                });
-                rest = rest.get(column.id.len()..).unwrap_or_default();
-                (previous, last_word) = ('x', String::new());
-                continue;
-            }
+        let may_be_column = !is_word(previous) && !names_no_column(&last_word);
+        if let Some(column) = column_at(rest, columns).filter(|_| may_be_column) {
+            out.push_str(&match quoting {
+                Quoting::Always => quote::name(column.name),
+                Quoting::WhereNeeded => quote::bare(column.name),
+            });
+            rest = rest.get(column.id.len()..).unwrap_or_default();
+            (previous, last_word) = ('x', String::new());
+            continue;
         }
         let length = if is_word(char) { word_length(rest) } else { char.len_utf8() };
         let (token, after) = rest.split_at(length);

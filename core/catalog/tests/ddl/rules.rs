@@ -100,8 +100,22 @@ pub fn index_comments(text: &str, table: &Table) -> String {
 /// "newline, tab and NUL raw inside comments". The column comments of a primary-key table are raw as a whole, quotes included, which does
 /// not parse either.
 pub fn comments(text: &str, table: &Table) -> String {
-    let mut text = text.to_owned();
     let primary = table.keys_type.as_deref() == Some("PRIMARY_KEYS");
+    comments_printed(text, table, primary, false)
+}
+
+/// "23 always prints a table comment (`"OLAP"`, …), unescaped", and those of columns unescaped too.
+pub fn raw_comments(text: &str, table: &Table) -> String {
+    let text = comments_printed(text, table, true, true);
+    if table.comment.as_deref().unwrap_or_default().is_empty() {
+        text.replace("\nCOMMENT \"OLAP\"\n", "\n")
+    } else {
+        text
+    }
+}
+
+fn comments_printed(text: &str, table: &Table, primary: bool, raw_table: bool) -> String {
+    let mut text = text.to_owned();
     let printed = |comment: &str| comment.replace('\\', "\\\\").replace('"', "\\\"");
     let ours = |comment: &str| with_controls_escaped(comment).replace('"', "\\\"");
     let mut done = Vec::new();
@@ -115,7 +129,8 @@ pub fn comments(text: &str, table: &Table) -> String {
     }
     match table.comment.as_deref() {
         Some(comment) => {
-            text.replace(&format!("\nCOMMENT \"{}\"", printed(comment)), &format!("\nCOMMENT \"{}\"", ours(comment)))
+            let theirs = if raw_table { comment.to_owned() } else { printed(comment) };
+            text.replace(&format!("\nCOMMENT \"{theirs}\""), &format!("\nCOMMENT \"{}\"", ours(comment)))
         }
         None => text,
     }
@@ -308,4 +323,55 @@ pub fn unique_constraints(text: &str, table: &Table, database: &str) -> String {
         };
         lines.into_iter().map(bare).collect()
     })
+}
+
+/// "23 quotes dates in range bounds with `'…'`".
+pub fn dates_in_bounds(text: &str) -> String {
+    let bounds = |line: &str| {
+        if line.contains("PARTITION ") && line.contains(" VALUES [") {
+            line.replace('\'', "\"")
+        } else {
+            line.to_owned()
+        }
+    };
+    text.lines().map(bounds).collect::<Vec<_>>().join("\n") + "\n"
+}
+
+/// "23 prints `ARRAY<…>` in upper case".
+pub fn arrays_in_lower_case(text: &str, table: &Table) -> String {
+    let lines = text.lines().map(|line| {
+        let column = schema(table)
+            .iter()
+            .find(|column| line.starts_with(&format!("  {} ARRAY<", ddl::quote_name(&column.name))));
+        match (column, line.rsplit_once('>')) {
+            (Some(_), Some((ty, rest))) => {
+                let (name, ty) = ty.split_once(" ARRAY<").unwrap();
+                format!("{name} array<{}>{rest}", ty.to_lowercase())
+            }
+            _ => line.to_owned(),
+        }
+    });
+    lines.collect::<Vec<_>>().join("\n") + "\n"
+}
+
+/// 2.3 prints no comment of an index that has none.
+pub fn empty_index_comments(text: &str) -> String {
+    text.lines().map(|line| line.replace(" COMMENT ''", "")).collect::<Vec<_>>().join("\n") + "\n"
+}
+
+/// 2.3 does not escape a quote in a property's value.
+pub fn quotes_in_properties(text: &str) -> String {
+    map_properties(text, |lines| {
+        let escape = |line: String| match line.split_once(" = \"").map(|(key, value)| (key, value.strip_suffix('"'))) {
+            Some((key, Some(value))) => format!("{key} = \"{}\"", value.replace("\\\"", "\"").replace('"', "\\\"")),
+            _ => line,
+        };
+        lines.into_iter().map(escape).collect()
+    })
+}
+
+/// 2.3 leaves the default CURRENT_TIMESTAMP of a primary-key table out, which is stored all the same.
+pub fn without_current_timestamp(text: &str, table: &Table) -> String {
+    let primary = table.keys_type.as_deref() == Some("PRIMARY_KEYS");
+    if primary { text.replace(" DEFAULT CURRENT_TIMESTAMP", "") } else { text.to_owned() }
 }
