@@ -1,6 +1,8 @@
 //! The genuine snapshots of the fixtures, found by enumerating directories.
 #![allow(clippy::unwrap_used, clippy::expect_used, dead_code)]
 
+pub mod tsv;
+
 use starsnap_catalog::info::JobInfo;
 use starsnap_catalog::meta;
 use starsnap_catalog::model::BackupMeta;
