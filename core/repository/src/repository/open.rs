@@ -56,6 +56,13 @@ impl Repository {
         let mut problems = label.problems.clone();
         let mut healthy = problems.is_empty();
         let dir = format!("{LABEL_PREFIX}{}", label.name);
+        if infos.is_empty() {
+            problems.push("there is no `__info`: the backup was not completed, or is still running".to_owned());
+            if label.metas.is_empty() {
+                problems
+                    .push("there is no `__meta` either: which tables the tablets belong to is not known".to_owned());
+            }
+        }
 
         let info_base = format!("{dir}/{INFO_PREFIX}{timestamp}");
         let info_files = self.verified(&info_base, infos, MAX_INFO, &mut problems).await?;
