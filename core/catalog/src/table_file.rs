@@ -10,6 +10,7 @@ use crate::error::{CatalogError, Result};
 use crate::layout::TableLayout;
 use crate::model::Table;
 use crate::snapshot::{CatalogText, Snapshot, TableEntry, TableKind};
+pub(crate) use content::type_text;
 use content::{Content, SnapshotName};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

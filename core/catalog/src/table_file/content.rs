@@ -240,7 +240,7 @@ macro_rules! same_cases {
 same_cases!(Kind, TableKind, Table, MaterializedView, View, Other);
 same_cases!(KindOfPartition, PartitionKind, Normal, Shadow, Temporary);
 
-fn type_text(ty: &model::Type) -> String {
+pub(crate) fn type_text(ty: &model::Type) -> String {
     let inner = |ty: &Option<Box<model::Type>>| ty.as_deref().map_or_else(|| "?".into(), type_text);
     match ty.clazz.as_str() {
         "ArrayType" => format!("ARRAY<{}>", inner(&ty.item_type)),
