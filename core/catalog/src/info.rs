@@ -1,5 +1,7 @@
 //! The job info `__info_<timestamp>`: which tablets belong to which index, in bucket order, and the versions. Shapes A (1.19 to 2.1.4),
 //! B (2.1.5 to 3.1), C (3.2, 3.3) and D (3.4 and later) differ by which keys are there, and are told apart by that alone.
+//!
+//! Fields stand in the order in which StarRocks writes their keys.
 
 use crate::error::{CatalogError, Result};
 use crate::model::Extra;
@@ -11,20 +13,20 @@ use std::marker::PhantomData;
 /// The whole file.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct JobInfo {
-    /// The label.
-    pub name: String,
     /// Bare database name; empty for snapshots of external catalogs.
     pub database: String,
-    /// Database id; −1 for snapshots of external catalogs.
-    pub id: i64,
-    /// Milliseconds since the epoch.
-    pub backup_time: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub meta_version: Option<i32>,
+    /// Milliseconds since the epoch.
+    pub backup_time: i64,
+    /// The label.
+    pub name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub starrocks_meta_version: Option<i32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup_result: Option<String>,
+    /// Database id; −1 for snapshots of external catalogs.
+    pub id: i64,
     /// By name. Where a charset lost the names of two of them (both `??`), the second is filed under `??#<id>`.
     #[serde(default, deserialize_with = "keep_all")]
     pub backup_objects: BTreeMap<String, InfoTable>,
@@ -35,11 +37,11 @@ pub struct JobInfo {
 /// A table, materialized view or view (`partitions` empty).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct InfoTable {
-    pub id: i64,
-    #[serde(rename = "autoIncrementId", default, skip_serializing_if = "Option::is_none")]
-    pub auto_increment_id: Option<i64>,
     #[serde(default, deserialize_with = "keep_all")]
     pub partitions: BTreeMap<String, InfoPartition>,
+    #[serde(rename = "autoIncrementId", default, skip_serializing_if = "Option::is_none")]
+    pub auto_increment_id: Option<i64>,
+    pub id: i64,
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -47,13 +49,13 @@ pub struct InfoTable {
 /// A logical partition.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct InfoPartition {
-    pub id: i64,
-    pub version: i64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version_hash: Option<i64>,
     /// Index name to index; empty when the physical partitions are listed below.
     #[serde(default, deserialize_with = "keep_all")]
     pub indexes: BTreeMap<String, InfoIndex>,
+    pub id: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version_hash: Option<i64>,
+    pub version: i64,
     /// Physical partitions (3.2 and later), keyed by id.
     #[serde(rename = "subPartitions", default, skip_serializing_if = "Option::is_none")]
     pub sub_partitions: Option<BTreeMap<String, InfoSubPartition>>,
@@ -64,10 +66,10 @@ pub struct InfoPartition {
 /// A physical partition.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct InfoSubPartition {
-    pub id: i64,
-    pub version: i64,
     #[serde(default, deserialize_with = "keep_all")]
     pub indexes: BTreeMap<String, InfoIndex>,
+    pub id: i64,
+    pub version: i64,
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -75,15 +77,15 @@ pub struct InfoSubPartition {
 /// An index of a partition.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct InfoIndex {
-    pub id: i64,
     #[serde(default)]
     pub schema_hash: i64,
-    /// Tablet id to `<file>.<md5>` names; the lists are empty since 3.3.1.
-    #[serde(default)]
-    pub tablets: BTreeMap<String, Vec<String>>,
     /// Tablet ids in bucket order; strings in StarRocks, numbers in Doris, absent in shape A.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tablets_order: Option<Vec<serde_json::Value>>,
+    pub id: i64,
+    /// Tablet id to `<file>.<md5>` names; the lists are empty since 3.3.1.
+    #[serde(default)]
+    pub tablets: BTreeMap<String, Vec<String>>,
     #[serde(flatten)]
     pub extra: Extra,
 }

@@ -1,8 +1,8 @@
 //! What keeps a snapshot's table from replacing an existing one: RESTORE's own comparison, said in words.
 
-use crate::model::{Column, DistributionInfo, IndexMeta, Table, Type};
+use crate::model::{Column, DistributionInfo, IndexMeta, Partition, Table, Type};
 use crate::table_file::type_text;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::{Debug, Display};
 
 /// Differences between two tables' schemas as RESTORE onto an existing table sees them (key model, columns position by position,
@@ -190,16 +190,14 @@ fn distribution(label: &str, old: &DistributionInfo, new: &DistributionInfo, out
 fn common_partitions(existing: &Table, snapshot: &Table, out: &mut Differences) {
     let range =
         |table: &Table, id: i64| table.partition_info.as_ref()?.serialized_id_to_range.as_ref()?.get(&id).cloned();
+    let by_name: HashMap<String, &Partition> =
+        existing.id_to_partition.values().map(|old| (old.name.to_lowercase(), old)).collect();
     for new in snapshot.id_to_partition.values() {
-        let same_name = |old: &&crate::model::Partition| old.name.to_lowercase() == new.name.to_lowercase();
-        let unpartitioned = existing.name.to_lowercase() != snapshot.name.to_lowercase()
-            && new.name.to_lowercase() == snapshot.name.to_lowercase();
-        let old = existing.id_to_partition.values().find(same_name).or_else(|| {
-            // The single partition of an unpartitioned table has the table's name.
-            let is_single = |old: &&crate::model::Partition| unpartitioned && old.name == existing.name;
-            existing.id_to_partition.values().find(is_single)
-        });
-        let Some(old) = old else { continue };
+        // The single partition of an unpartitioned table has the table's name, which an alias changes.
+        let name = if new.name == snapshot.name { &existing.name } else { &new.name };
+        let Some(old) = by_name.get(&name.to_lowercase()).or_else(|| by_name.get(&new.name.to_lowercase())) else {
+            continue;
+        };
         let label = format!("partition `{}`", new.name);
         if range(existing, old.id) != range(snapshot, new.id) {
             out.0.push(format!("{label}: its range in the snapshot is not that in the existing table"));
