@@ -162,6 +162,11 @@ fn settle_partitions(entry: &mut TableEntry, table: &mut Table, defaults: &HashM
             return Err(settle.error(format!("its id {} is there twice", partition.id)));
         }
         settle.partition(partition, stored, defaults)?;
+        if partition.kind == PartitionKind::Temporary {
+            // `__info`, which has the lists, has no temporary partitions.
+            let indexes = partition.physicals.iter_mut().flat_map(|physical| &mut physical.indexes);
+            indexes.flat_map(|index| &mut index.tablets).for_each(|tablet| tablet.listed_files.clear());
+        }
         if let Some(twice) = partition.physicals.iter().find(|physical| !physical_ids.insert(physical.id)) {
             return Err(settle.error(format!("another partition has its physical partition's id, {}", twice.id)));
         }

@@ -35,7 +35,7 @@ fn is_safe(component: &str) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn escaped_names_are_safe_and_come_back(name in name()) {

@@ -22,7 +22,7 @@ fn file(entry: TableEntry) -> TableFile {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn reads_back_what_it_writes(spec in spec(), lost in any::<bool>()) {

@@ -49,7 +49,7 @@ fn tables(specs: &[Spec]) -> Vec<TableEntry> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn what_is_written_reads_back(specs in prop::collection::vec(spec(), 0..5)) {

@@ -53,7 +53,8 @@ pub fn name() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => "[a-z_][a-z0-9_]{0,10}",
         2 => select(vec!["Straße", "表", "emoji😀", "q'1", "q\"2", "b`3", "a/b", "..", ".x", "%41", "10023", " x ", "a\nb", "nul\0", "table.json", "v.sql"]).prop_map(String::from),
-        1 => any::<String>(),
+        // An empty name is no name.
+        1 => any::<String>().prop_filter("empty", |name| !name.is_empty()),
         1 => "[üx/]{100,150}",
     ]
 }
@@ -168,6 +169,8 @@ fn schema(spec: &Spec) -> Vec<Column> {
         ty: scalar("INT", None, None),
         unique_id: Some(0),
         is_key: true,
+        is_auto_increment: Some(false),
+        comment: Some(String::new()),
         ..Column::default()
     };
     let value = |(at, (name, ty, nullable)): (usize, &(String, Type, bool))| Column {
@@ -179,6 +182,7 @@ fn schema(spec: &Spec) -> Vec<Column> {
         is_aggregation_type_implicit: true,
         is_allow_null: *nullable,
         default_value: nullable.then(|| "d'".into()),
+        is_auto_increment: Some(false),
         comment: Some("c".into()),
         ..Column::default()
     };
@@ -316,7 +320,7 @@ impl<'a> Maker<'a> {
             max_col_unique_id: Some(schema.len() as i32 - 1),
             ..Table::default()
         };
-        let entry = entry_of(&table, entry_kind, spec.auto_increment, in_order(self.entries, spec.partitioning));
+        let entry = entry_of(&table, entry_kind, spec.auto_increment, in_order(self.entries));
         (table, entry)
     }
 
@@ -451,8 +455,12 @@ impl<'a> Maker<'a> {
     }
 }
 
-/// The order of the joined catalog: by range (a shadow partition's is the lowest), by id for lists, temporary ones last.
-fn in_order(mut entries: Vec<PartitionEntry>, _partitioning: Partitioning) -> Vec<PartitionEntry> {
+/// The order of the joined catalog: by range (here the order of ids), by id for lists; temporary ones last, of which `__info` lists no
+/// files.
+fn in_order(mut entries: Vec<PartitionEntry>) -> Vec<PartitionEntry> {
     entries.sort_by_key(|entry| (entry.kind == PartitionKind::Temporary, entry.id));
+    let temporary = entries.iter_mut().filter(|entry| entry.kind == PartitionKind::Temporary);
+    let indexes = temporary.flat_map(|entry| &mut entry.physicals).flat_map(|physical| &mut physical.indexes);
+    indexes.flat_map(|index| &mut index.tablets).for_each(|tablet| tablet.listed_files.clear());
     entries
 }
