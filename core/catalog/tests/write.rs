@@ -373,7 +373,7 @@ fn what_old_versions_left_out_is_filled_in() {
     let info = table.partition_info.as_ref().unwrap();
     assert_eq!(info.partition_columns.as_ref().unwrap()[0].name, "k");
     for id in table.id_to_partition.keys() {
-        assert_eq!(info.id_to_in_memory.as_ref().unwrap()[id], false);
+        assert!(!info.id_to_in_memory.as_ref().unwrap()[id]);
         assert_eq!(info.id_to_data_property.as_ref().unwrap()[id].cooldown_time_ms, Some(253_402_271_999_000));
     }
 }
