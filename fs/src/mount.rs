@@ -1,0 +1,185 @@
+//! The tree as a FUSE filesystem: mounting, being ready, unmounting.
+
+mod check;
+mod filesystem;
+mod handles;
+mod mountpoint;
+
+pub use mountpoint::MountError;
+
+use crate::tree::Tree;
+use fuser::{Config, MountOption, Session, SessionACL};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// How to mount.
+#[derive(Debug, Clone)]
+pub struct MountOptions {
+    /// An empty directory.
+    pub mountpoint: PathBuf,
+    /// Others than the mounter may look too: modes 0444 and 0555 instead of 0400 and 0500.
+    pub allow_other: bool,
+    /// Mount over a directory that is not empty.
+    pub nonempty: bool,
+    /// Let the kernel read local files past us, where it can and we are root.
+    pub passthrough: bool,
+    /// Check the md5 of files that are read from start to end, where the kernel does not read past us.
+    pub verify: bool,
+    /// Threads that answer the kernel; `None`: as many as processors, from 2 to 8.
+    pub threads: Option<usize>,
+    /// How far the kernel reads ahead, in KiB; taken only from root.
+    pub read_ahead: u32,
+    /// Source of the mount in `mount` and `df`.
+    pub name: String,
+}
+
+impl MountOptions {
+    /// The defaults for a mount point.
+    pub fn new(mountpoint: impl Into<PathBuf>) -> MountOptions {
+        MountOptions {
+            mountpoint: mountpoint.into(),
+            allow_other: false,
+            nonempty: false,
+            passthrough: true,
+            verify: true,
+            threads: None,
+            read_ahead: 1024,
+            name: "starsnap".into(),
+        }
+    }
+
+    fn config(&self) -> Config {
+        let mut config = Config::default();
+        config.mount_options = vec![
+            MountOption::RO,
+            MountOption::NoSuid,
+            MountOption::NoDev,
+            MountOption::NoExec,
+            MountOption::DefaultPermissions,
+            MountOption::FSName(self.name.replace(',', " ")),
+            // The kernel takes the subtype as an option too: the type is then shown as fuse.starsnap.
+            MountOption::CUSTOM("subtype=starsnap".into()),
+        ];
+        config.acl = if self.allow_other { SessionACL::All } else { SessionACL::Owner };
+        let processors = std::thread::available_parallelism().map_or(2, usize::from);
+        config.n_threads = Some(self.threads.unwrap_or(processors.clamp(2, 8)).max(1));
+        config.clone_fd = true;
+        config
+    }
+}
+
+/// A mounted tree. Dropping it unmounts.
+#[derive(Debug)]
+pub struct Mounted {
+    mountpoint: PathBuf,
+    device: u64,
+    /// Becomes the outcome when the session ended.
+    ended: watch::Receiver<Option<Result<(), String>>>,
+}
+
+/// Mounts; returns once the mount answers. Must be called inside a tokio runtime, whose threads then serve the mount; that of a
+/// `current_thread` runtime only while it is driven.
+pub async fn mount(tree: Arc<Tree>, options: &MountOptions) -> Result<Mounted, MountError> {
+    let mountpoint = mountpoint::check(&options.mountpoint, options.nonempty)?;
+    raise_file_limit();
+    let filesystem = filesystem::StarsnapFs::new(tree, options, tokio::runtime::Handle::current());
+    let session = Session::new(filesystem, &mountpoint, &options.config())
+        .map_err(|error| mountpoint::refused(&mountpoint, options.allow_other, &error))?;
+    let (tell, ended) = watch::channel(None);
+    let serve = move || {
+        let outcome = session.run().map_err(|error| error.to_string());
+        let _ = tell.send(Some(outcome));
+    };
+    std::thread::Builder::new()
+        .name("starsnap-mount".into())
+        .spawn(serve)
+        .map_err(|error| MountError::new(&mountpoint, format!("no thread can be started: {error}"), ""))?;
+    let mut mounted = Mounted { mountpoint: mountpoint.clone(), device: 0, ended };
+    mounted.device = mountpoint::answers(&mountpoint).await?;
+    mountpoint::read_ahead(mounted.device, options.read_ahead);
+    tracing::info!(mountpoint = %mountpoint.display(), "mounted");
+    Ok(mounted)
+}
+
+impl Mounted {
+    /// The mount point, absolute.
+    pub fn mountpoint(&self) -> &Path {
+        &self.mountpoint
+    }
+
+    /// Returns when the mount was unmounted, by whomever.
+    pub async fn wait(&mut self) -> Result<(), MountError> {
+        let outcome = match self.ended.wait_for(Option::is_some).await {
+            Ok(ended) => ended.clone().unwrap_or(Ok(())),
+            Err(_) => Err("its thread ended unexpectedly".into()),
+        };
+        outcome.map_err(|reason| MountError::new(&self.mountpoint, format!("the mount broke off: {reason}"), ""))
+    }
+
+    /// Unmounts. A mount in use is detached: nobody finds it any more, and who has files open there loses them when the process ends.
+    pub async fn unmount(mut self) -> Result<(), MountError> {
+        let detached = self.detach()?;
+        if !detached {
+            self.wait().await?;
+        }
+        tracing::info!(mountpoint = %self.mountpoint.display(), "unmounted");
+        Ok(())
+    }
+
+    /// Takes the mount away; whether it still serves somebody.
+    fn detach(&mut self) -> Result<bool, MountError> {
+        if self.ended.borrow().is_some() || std::mem::take(&mut self.device) == 0 {
+            return Ok(false);
+        }
+        mountpoint::unmount(&self.mountpoint)
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        if let Err(error) = self.detach() {
+            tracing::warn!(%error, "the mount stays behind");
+        }
+    }
+}
+
+/// Mounts and serves until somebody unmounts, or SIGTERM, SIGINT or SIGHUP asks for it. `ready` is called when the mount can be used.
+pub async fn run_foreground(tree: Arc<Tree>, options: &MountOptions, ready: impl FnOnce()) -> Result<(), MountError> {
+    let handler = |kind| {
+        signal(kind)
+            .map_err(|error| MountError::new(&options.mountpoint, format!("signals cannot be handled: {error}"), ""))
+    };
+    // Before the mount is there: a signal that comes early must not leave it behind.
+    let mut terminate = handler(SignalKind::terminate())?;
+    let mut interrupt = handler(SignalKind::interrupt())?;
+    let mut hangup = handler(SignalKind::hangup())?;
+    let mut mounted = mount(tree, options).await?;
+    ready();
+    let name = tokio::select! {
+        ended = mounted.wait() => return ended,
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+        _ = hangup.recv() => "SIGHUP",
+    };
+    tracing::info!("{name}: unmounting");
+    tokio::select! {
+        ended = mounted.unmount() => ended,
+        // The last user of a busy mount may never let go; the mount point is free already.
+        () = tokio::time::sleep(Duration::from_secs(5)) => Ok(()),
+    }
+}
+
+/// Open files of a local repository take a descriptor each.
+fn raise_file_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both calls are given a valid pointer to `limit`.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 && limit.rlim_cur < limit.rlim_max {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
+        }
+    }
+}

@@ -1,0 +1,588 @@
+//! The tree of labels, snapshots, tables and files, without FUSE.
+//!
+//! ```text
+//! <label>/latest -> <timestamp>
+//! <label>/<timestamp>/          or <label>/incomplete/
+//!     snapshot.json restore.sql
+//!     <table>/table.json schema.sql <partition>/[<rollup>/]<tablet>/<file>
+//!     <view>.sql <function>.sql catalogs/<catalog>.sql
+//!     _content/                 what stands there and no catalog knows, as it stands in the repository
+//! ```
+//!
+//! Every object has a [`NodeId`] that means the same for as long as the [`Tree`] lives. Snapshots are opened when they are first looked
+//! into, one at a time each, and forgotten when many others were used since.
+
+mod generated;
+mod labels;
+mod slots;
+mod snapshot;
+mod source;
+mod time;
+pub mod xattrs;
+
+#[cfg(test)]
+mod tests;
+
+pub use source::Source;
+
+use crate::error::{FsError, Result};
+use bytes::Bytes;
+use labels::{LATEST, Labels, List, Shown};
+use slots::{Kept, Key, Slot, Slots};
+use snapshot::{Item, Place, SnapshotTree};
+use starsnap_repository::Repository;
+use starsnap_repository::cache::IndexCache;
+use starsnap_repository::md5::Md5;
+use starsnap_repository::repository::INCOMPLETE;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// Number of an object; also its inode number. The root is [`NodeId::ROOT`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub u64);
+
+impl NodeId {
+    pub const ROOT: NodeId = NodeId(1);
+
+    fn new(slot: u32, local: u32) -> NodeId {
+        NodeId(u64::from(slot) << 32 | u64::from(local))
+    }
+
+    /// Slot (0: the root's) and number in it.
+    fn parts(self) -> (u32, u32) {
+        ((self.0 >> 32) as u32, self.0 as u32)
+    }
+}
+
+/// Kind of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NodeKind {
+    Directory,
+    File,
+    Symlink,
+}
+
+/// An entry of a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Child {
+    pub node: NodeId,
+    /// A safe path component.
+    pub name: Box<str>,
+    pub kind: NodeKind,
+}
+
+/// What `stat` tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attributes {
+    pub kind: NodeKind,
+    /// Bytes; 0 for directories.
+    pub size: u64,
+    /// The backup's time.
+    pub mtime: SystemTime,
+    /// How long this may be believed without asking again.
+    pub fresh: Duration,
+}
+
+/// What a file's bytes are.
+#[derive(Debug, Clone)]
+pub enum Content {
+    /// Made by us.
+    Generated(Bytes),
+    /// A file of the repository.
+    Stored {
+        /// Path from the store's root.
+        path: String,
+        size: u64,
+        /// Known for the files of tablets.
+        md5: Option<Md5>,
+    },
+}
+
+/// Settings of a tree.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How long the list of labels is believed.
+    pub refresh: Duration,
+    /// How long after a failure the same is not tried again.
+    pub retry: Duration,
+    /// How long a known list of labels serves while the store cannot be reached.
+    pub outage: Duration,
+    /// How long an incomplete or damaged snapshot is believed before it is looked at again.
+    pub reread: Duration,
+    /// Bytes of memory for opened snapshots, roughly; the one that is looked at is always kept.
+    pub memory: u64,
+    /// Bytes of memory for generated files.
+    pub texts: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            refresh: Duration::from_secs(5),
+            retry: Duration::from_secs(3),
+            outage: Duration::from_secs(60),
+            reread: Duration::from_secs(30),
+            memory: 96 << 20,
+            texts: 16 << 20,
+        }
+    }
+}
+
+/// What never changes is believed for this long.
+pub const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Number of `latest` in a label's slot.
+const LINK: u32 = 1;
+
+/// A repository's tree.
+#[derive(Debug)]
+pub struct Tree {
+    source: Arc<dyn Source>,
+    options: Options,
+    labels: Labels,
+    slots: Slots,
+    texts: generated::Texts,
+    born: SystemTime,
+}
+
+/// Where a node is.
+enum At {
+    Root,
+    Label(Arc<Slot>),
+    Link(Arc<Slot>),
+    Snapshot(Arc<Slot>, Arc<SnapshotTree>, u32),
+}
+
+impl Tree {
+    /// The tree of a repository; opened snapshots are kept in `cache` too.
+    pub fn new(repository: Arc<Repository>, cache: Option<IndexCache>, options: Options) -> Tree {
+        Tree::of(Arc::new(source::RepositorySource { repository, cache }), options)
+    }
+
+    /// The tree of any source.
+    pub fn of(source: Arc<dyn Source>, options: Options) -> Tree {
+        let texts = generated::Texts::new(options.texts);
+        Tree { source, texts, options, labels: Labels::default(), slots: Slots::default(), born: SystemTime::now() }
+    }
+
+    /// Where the labels and snapshots come from.
+    pub fn source(&self) -> &Arc<dyn Source> {
+        &self.source
+    }
+
+    /// Finds an object by its path from the root, `/`-separated. `latest` is followed where something stands after it.
+    pub async fn lookup(&self, path: &str) -> Result<NodeId> {
+        let mut node = NodeId::ROOT;
+        let mut names = path.split('/').filter(|name| !name.is_empty() && *name != ".").peekable();
+        let looking_into = path.ends_with('/');
+        while let Some(name) = names.next() {
+            node = match name {
+                ".." => self.parent(node).await?,
+                name => self.child(node, name).await?,
+            };
+            if (names.peek().is_some() || looking_into) && node.parts().1 == LINK && node != NodeId::ROOT {
+                node = self.follow(node).await?;
+            }
+        }
+        Ok(node)
+    }
+
+    /// What a symbolic link stands for; anything else stands for itself.
+    pub async fn follow(&self, node: NodeId) -> Result<NodeId> {
+        match self.at(node).await? {
+            At::Link(slot) => {
+                let target = self.link_target(&slot).await?;
+                self.child(NodeId::new(slot.number, 0), &target).await
+            }
+            _ => Ok(node),
+        }
+    }
+
+    /// The child of a directory by its name.
+    pub async fn child(&self, directory: NodeId, name: &str) -> Result<NodeId> {
+        let missing = || FsError::NotFound(name.to_owned());
+        match self.at(directory).await? {
+            At::Root => {
+                let list = self.list().await?;
+                list.shown.get(name).map(|shown| NodeId::new(shown.slot, 0)).ok_or_else(missing)
+            }
+            At::Label(slot) => {
+                let list = self.list().await?;
+                let shown = list.of_slot(slot.number).ok_or_else(missing)?;
+                if name == LATEST && shown.latest.is_some() {
+                    return Ok(NodeId::new(slot.number, LINK));
+                }
+                let key = shown.snapshots.get(name).ok_or_else(missing)?;
+                let snapshot = self.current(key, slot.number).await;
+                Ok(NodeId::new(snapshot, 0))
+            }
+            At::Link(_) => Err(FsError::NotDirectory(LATEST.into())),
+            At::Snapshot(slot, tree, local) => {
+                if !is_directory(&tree, local) {
+                    return Err(FsError::NotDirectory(name.to_owned()));
+                }
+                tree.child(local, name).map(|child| NodeId::new(slot.number, child)).ok_or_else(missing)
+            }
+        }
+    }
+
+    /// Entries of a directory, by name.
+    pub async fn children(&self, directory: NodeId) -> Result<Vec<Child>> {
+        let child = |node, name: &str, kind| Child { node, name: name.into(), kind };
+        match self.at(directory).await? {
+            At::Root => {
+                let list = self.list().await?;
+                let labels = list.shown.iter();
+                Ok(labels.map(|(name, shown)| child(NodeId::new(shown.slot, 0), name, NodeKind::Directory)).collect())
+            }
+            At::Label(slot) => {
+                let list = self.list().await?;
+                let shown = list.of_slot(slot.number).ok_or_else(|| FsError::NotFound(label_of(&slot).to_owned()))?;
+                let mut children = Vec::with_capacity(shown.snapshots.len() + 1);
+                for (name, key) in &shown.snapshots {
+                    let number = self.slots.number(key, slot.number, time::of_timestamp(name));
+                    children.push(child(NodeId::new(number, 0), name, NodeKind::Directory));
+                }
+                if shown.latest.is_some() {
+                    children.push(child(NodeId::new(slot.number, LINK), LATEST, NodeKind::Symlink));
+                }
+                Ok(children)
+            }
+            At::Link(_) => Err(FsError::NotDirectory(LATEST.into())),
+            At::Snapshot(slot, tree, local) => {
+                if !is_directory(&tree, local) {
+                    return Err(FsError::NotDirectory(name_of(&tree, local)));
+                }
+                let kind = |directory| if directory { NodeKind::Directory } else { NodeKind::File };
+                let children = tree.children(local).into_iter();
+                Ok(children
+                    .map(|(number, name, directory)| child(NodeId::new(slot.number, number), &name, kind(directory)))
+                    .collect())
+            }
+        }
+    }
+
+    /// The directory that holds an object; the root holds itself.
+    pub async fn parent(&self, node: NodeId) -> Result<NodeId> {
+        Ok(match self.at(node).await? {
+            At::Root | At::Label(_) => NodeId::ROOT,
+            At::Link(slot) => NodeId::new(slot.number, 0),
+            At::Snapshot(slot, _, 0) => NodeId::new(slot.above, 0),
+            At::Snapshot(slot, tree, local) => NodeId::new(slot.number, tree.parent(local).unwrap_or(0)),
+        })
+    }
+
+    /// What `stat` tells. Generates a file of ours for its size when nobody asked before.
+    pub async fn attributes(&self, node: NodeId) -> Result<Attributes> {
+        if let Some(attributes) = self.known_attributes(node) {
+            return Ok(attributes);
+        }
+        match self.at(node).await? {
+            At::Root => {
+                let list = self.list().await?;
+                Ok(self.directory(list.mtime, self.options.refresh))
+            }
+            At::Label(slot) => Ok(self.directory(slot.mtime, self.options.refresh)),
+            At::Link(slot) => {
+                let target = self.link_target(&slot).await?;
+                let mtime = slot.mtime.unwrap_or(self.born);
+                Ok(Attributes {
+                    kind: NodeKind::Symlink,
+                    size: target.len() as u64,
+                    mtime,
+                    fresh: self.options.refresh,
+                })
+            }
+            At::Snapshot(slot, tree, local) => {
+                let size = match tree.place(local) {
+                    None => return Err(stale(&slot)),
+                    Some(Place::File { file, .. }) => Some(file.size),
+                    Some(Place::Record(record)) if record.item.is_directory() => None,
+                    Some(Place::Record(record)) => Some(self.record_size(&slot, &tree, local, record.item)?),
+                };
+                let kind = if size.is_some() { NodeKind::File } else { NodeKind::Directory };
+                Ok(Attributes { kind, size: size.unwrap_or(0), mtime: tree.mtime, fresh: FOREVER })
+            }
+        }
+    }
+
+    /// [`Tree::attributes`] of what needs neither the store nor much work; `None` for the rest.
+    pub fn known_attributes(&self, node: NodeId) -> Option<Attributes> {
+        let (slot, local) = node.parts();
+        let slot = self.slots.get(slot)?;
+        let tree = match slot.key {
+            Key::Label(_) if local == 0 => return Some(self.directory(slot.mtime, self.options.refresh)),
+            Key::Label(_) => return None,
+            Key::Snapshot { .. } => slot.tree()?,
+        };
+        let (kind, size) = match tree.place(local)? {
+            Place::File { file, .. } => (NodeKind::File, file.size),
+            Place::Record(record) if record.item.is_directory() => (NodeKind::Directory, 0),
+            Place::Record(record) => match record.item {
+                Item::Stray(at) => (NodeKind::File, tree.open.strays.get(at as usize)?.1),
+                _ => (NodeKind::File, tree.generated_size(local)?),
+            },
+        };
+        Some(Attributes { kind, size, mtime: tree.mtime, fresh: FOREVER })
+    }
+
+    /// Attributes for what is not there or not known.
+    pub fn nothing(&self) -> Attributes {
+        Attributes { kind: NodeKind::File, size: 0, mtime: self.born, fresh: Duration::ZERO }
+    }
+
+    /// What a file's bytes are.
+    pub async fn content(&self, node: NodeId) -> Result<Content> {
+        match self.at(node).await? {
+            At::Snapshot(slot, tree, local) => {
+                let open = &tree.open;
+                match tree.place(local) {
+                    None => Err(stale(&slot)),
+                    Some(Place::File { tablet, file, .. }) => Ok(Content::Stored {
+                        path: self.source.path(&open.file_path(&tablet.key, file)),
+                        size: file.size,
+                        md5: Some(file.md5),
+                    }),
+                    Some(Place::Record(record)) => match record.item {
+                        Item::Stray(at) => {
+                            let (path, size) = open.strays.get(at as usize).ok_or_else(|| stale(&slot))?;
+                            let path = self.source.path(&format!("__ss_{}/{path}", open.label));
+                            Ok(Content::Stored { path, size: *size, md5: None })
+                        }
+                        item if item.is_directory() => Err(FsError::IsDirectory(name_of(&tree, local))),
+                        item => Ok(Content::Generated(self.text(node, &tree, local, item)?)),
+                    },
+                }
+            }
+            At::Link(_) => Err(FsError::NotFound(LATEST.into())),
+            At::Root | At::Label(_) => Err(FsError::IsDirectory("a directory of snapshots".into())),
+        }
+    }
+
+    /// Bytes of a file; fewer than asked for only at its end.
+    pub async fn read(&self, node: NodeId, range: Range<u64>) -> Result<Bytes> {
+        let content = self.content(node).await?;
+        self.read_content(&content, range).await
+    }
+
+    /// Bytes of [`Tree::content`].
+    pub async fn read_content(&self, content: &Content, range: Range<u64>) -> Result<Bytes> {
+        match content {
+            Content::Generated(text) => {
+                let end = range.end.min(text.len() as u64) as usize;
+                let start = (range.start.min(end as u64)) as usize;
+                Ok(text.slice(start..end))
+            }
+            Content::Stored { path, size, .. } => {
+                let end = range.end.min(*size);
+                if range.start >= end {
+                    return Ok(Bytes::new());
+                }
+                Ok(self.source.storage().read(path, range.start..end).await?)
+            }
+        }
+    }
+
+    /// Target of a symbolic link.
+    pub async fn read_link(&self, node: NodeId) -> Result<String> {
+        match self.at(node).await? {
+            At::Link(slot) => self.link_target(&slot).await,
+            _ => Err(FsError::NotLink(format!("node {}", node.0))),
+        }
+    }
+
+    /// Bytes and files of the snapshot that a node belongs to; of all opened ones for what is above them.
+    pub async fn totals(&self, node: NodeId) -> Result<(u64, u64)> {
+        if let At::Snapshot(_, tree, _) = self.at(node).await? {
+            return Ok((tree.bytes, tree.files));
+        }
+        let opened = self.slots.opened();
+        Ok(opened.iter().fold((0, 0), |(bytes, files), tree| (bytes + tree.bytes, files + tree.files)))
+    }
+
+    /// How long a name in `directory` may be believed to stand for its number.
+    pub fn names_fresh(&self, directory: NodeId) -> Duration {
+        let slot = self.slots.get(directory.parts().0);
+        match slot {
+            Some(slot) if matches!(slot.key, Key::Snapshot { .. }) => FOREVER,
+            _ => self.options.refresh,
+        }
+    }
+
+    /// Makes the next look at the list of labels a fresh one.
+    pub fn refresh(&self) {
+        self.labels.expire();
+    }
+
+    async fn list(&self) -> Result<Arc<List>> {
+        self.labels.list(&*self.source, &self.slots, &self.options).await
+    }
+
+    /// What a number stands for; opens the snapshot where it must.
+    async fn at(&self, node: NodeId) -> Result<At> {
+        if node == NodeId::ROOT {
+            return Ok(At::Root);
+        }
+        let (number, local) = node.parts();
+        let unknown = || FsError::Stale(format!("node {}", node.0));
+        let slot = self.slots.get(number).ok_or_else(unknown)?;
+        match (&slot.key, local) {
+            (Key::Label(_), 0) => Ok(At::Label(slot)),
+            (Key::Label(_), LINK) => Ok(At::Link(slot)),
+            (Key::Label(_), _) => Err(unknown()),
+            (Key::Snapshot { .. }, local) => {
+                let tree = self.opened(&slot).await?;
+                tree.place(local).ok_or_else(unknown)?;
+                Ok(At::Snapshot(slot, tree, local))
+            }
+        }
+    }
+
+    /// The snapshot of a slot, opened now or before.
+    async fn opened(&self, slot: &Arc<Slot>) -> Result<Arc<SnapshotTree>> {
+        if let Some(tree) = slot.tree() {
+            return Ok(tree);
+        }
+        let _one_at_a_time = slot.opening.lock().await;
+        if let Some(tree) = slot.tree() {
+            return Ok(tree);
+        }
+        if slot.replaced() {
+            return Err(stale(slot));
+        }
+        if let Some(error) = slot.failure(self.options.retry) {
+            return Err(error);
+        }
+        let tree = self.open(slot).await.inspect_err(|error| slot.fail(error.clone()))?;
+        match slot.keep(&tree) {
+            Kept::Opened => {
+                self.slots.shed(self.options.memory, slot.number);
+                Ok(tree)
+            }
+            Kept::Replaced => Err(stale(slot)),
+        }
+    }
+
+    async fn open(&self, slot: &Slot) -> Result<Arc<SnapshotTree>> {
+        let Key::Snapshot { label, timestamp, .. } = &slot.key else { return Err(stale(slot)) };
+        let open = self.source.open(label, timestamp).await.inspect_err(|error| {
+            tracing::warn!(%error, "snapshot {label}@{timestamp} cannot be opened");
+        })?;
+        let mut mtime = slot.mtime;
+        if mtime.is_none() {
+            // Nothing in a backup that was never finished tells when it was.
+            let directory = self.source.storage().stat(&self.source.path(&format!("__ss_{label}"))).await;
+            mtime = directory.ok().and_then(|entry| entry.modified);
+        }
+        let tree = SnapshotTree::new(open, mtime.unwrap_or(self.born));
+        report(&tree);
+        Ok(Arc::new(tree))
+    }
+
+    /// The slot for `key`; a new one where the content is not what it was.
+    async fn current(&self, key: &Key, above: u32) -> u32 {
+        let mtime = match key {
+            Key::Snapshot { timestamp, .. } => time::of_timestamp(timestamp),
+            Key::Label(_) => None,
+        };
+        let number = self.slots.number(key, above, mtime);
+        let Some(slot) = self.slots.get(number) else { return number };
+        let due = slot.tree().is_some_and(|tree| tree.may_change())
+            && slot.opened().is_some_and(|opened| opened.elapsed() >= self.options.reread);
+        if !due && !slot.replaced() {
+            return number;
+        }
+        let _one_at_a_time = slot.opening.lock().await;
+        if !slot.replaced() && slot.opened().is_some_and(|opened| opened.elapsed() < self.options.reread) {
+            return number;
+        }
+        // A failure leaves what was known in its place.
+        let Ok(tree) = self.open(&slot).await else { return number };
+        if let Kept::Opened = slot.keep(&tree) {
+            return number;
+        }
+        match self.slots.renew(&slot) {
+            Some(new) => {
+                new.keep(&tree);
+                new.number
+            }
+            None => number,
+        }
+    }
+
+    async fn link_target(&self, slot: &Slot) -> Result<String> {
+        let list = self.list().await?;
+        let latest = list.of_slot(slot.number).and_then(|shown: &Shown| shown.latest.clone());
+        latest.ok_or_else(|| FsError::NotFound(LATEST.into()))
+    }
+
+    fn directory(&self, mtime: Option<SystemTime>, fresh: Duration) -> Attributes {
+        Attributes { kind: NodeKind::Directory, size: 0, mtime: mtime.unwrap_or(self.born), fresh }
+    }
+
+    fn record_size(&self, slot: &Slot, tree: &SnapshotTree, local: u32, item: Item) -> Result<u64> {
+        if let Item::Stray(at) = item {
+            return tree.open.strays.get(at as usize).map(|stray| stray.1).ok_or_else(|| stale(slot));
+        }
+        if let Some(size) = tree.generated_size(local) {
+            return Ok(size);
+        }
+        Ok(self.text(NodeId::new(slot.number, local), tree, local, item)?.len() as u64)
+    }
+
+    fn text(&self, node: NodeId, tree: &SnapshotTree, local: u32, item: Item) -> Result<Bytes> {
+        if let Some(text) = self.texts.get(node.0) {
+            return Ok(text);
+        }
+        let text = generated::text(tree, item, self.source.name())?;
+        tree.set_generated_size(local, text.len() as u64);
+        self.texts.put(node.0, &text);
+        Ok(text)
+    }
+}
+
+fn is_directory(tree: &SnapshotTree, local: u32) -> bool {
+    matches!(tree.place(local), Some(Place::Record(record)) if record.item.is_directory())
+}
+
+fn name_of(tree: &SnapshotTree, local: u32) -> String {
+    match tree.place(local) {
+        Some(Place::File { file, .. }) => file.name.to_string(),
+        Some(Place::Record(record)) if record.name.is_empty() => tree.open.timestamp.clone(),
+        Some(Place::Record(record)) => record.name.to_string(),
+        None => String::new(),
+    }
+}
+
+fn label_of(slot: &Slot) -> &str {
+    match &slot.key {
+        Key::Label(label) | Key::Snapshot { label, .. } => label,
+    }
+}
+
+fn stale(slot: &Slot) -> FsError {
+    FsError::Stale(match &slot.key {
+        Key::Label(label) => label.clone(),
+        Key::Snapshot { label, timestamp, .. } => format!("{label}/{timestamp}"),
+    })
+}
+
+/// Tells the log what is wrong with a snapshot, once when it is opened.
+fn report(tree: &SnapshotTree) {
+    let open = &tree.open;
+    for problem in &open.problems {
+        tracing::warn!("snapshot {}@{}: {problem}", open.label, open.timestamp);
+    }
+    if open.timestamp == INCOMPLETE {
+        tracing::warn!("snapshot {} is incomplete: it has no __info, its backup runs or crashed", open.label);
+    }
+    for table in &open.catalog.tables {
+        let problems = generated::problems(tree, table);
+        if let Some(first) = problems.get(open.problems.len()) {
+            let more = problems.len() - open.problems.len() - 1;
+            let (label, at, name) = (&open.label, &open.timestamp, &table.name);
+            tracing::warn!(more, "table {name} of snapshot {label}@{at}: {first} (table.json lists all)");
+        }
+    }
+}
