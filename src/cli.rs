@@ -138,6 +138,9 @@ pub struct LsArgs {
     /// Everything below, too
     #[arg(short = 'R', long)]
     pub recursive: bool,
+    /// Also what begins with a dot: StarRocks' own hidden partitions
+    #[arg(short, long)]
+    pub all: bool,
 }
 
 /// Restore tables into a warehouse

@@ -1,0 +1,11 @@
+//! Black-box tests: the real binary over genuine repositories, real mounts, real signals.
+//!
+//! They mount, so they need /dev/fuse; those that mount as mount(8) does need root. Where that is missing they fail and say so: a test that
+//! skips itself proves nothing.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+mod genuine;
+
+mod exit_codes;
+mod generated;
