@@ -11,12 +11,25 @@
 
 pub mod backup;
 pub mod error;
+mod limiter;
+mod merge;
+mod objects;
+mod commit;
+mod plan;
 pub mod progress;
 pub mod report;
 pub mod restore;
 pub mod source;
+mod staging;
 pub mod statement;
 pub mod survey;
+mod transfer;
+mod warehouse;
 
 pub use error::{ErrorKind, RestoreError, Result};
 pub use progress::{Cancel, Progress, Silent};
+
+/// Runs what blocks on a thread that may.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> std::io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(std::io::Error::other)
+}

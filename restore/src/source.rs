@@ -1,8 +1,20 @@
-//! What is restored from: a snapshot in a repository, or a directory of the same shape as the mount's.
+//! What is restored from: a snapshot in a repository, or a directory of the same shape as the mount's. The jobs see both alike.
 
-use crate::error::Result;
+mod directory;
+mod repository;
+
+use crate::error::{RestoreError, Result};
+use bytes::Bytes;
+use directory::DirectorySource;
+use repository::RepositorySource;
+use starsnap_catalog::layout::TabletPlace;
+use starsnap_catalog::snapshot::{Snapshot, TableEntry};
+use starsnap_catalog::table_file::TableFile;
 use starsnap_repository::cache::IndexCache;
+use starsnap_repository::md5::Md5;
+use starsnap_repository::storage::Storage;
 use starsnap_repository::{OpenSnapshot, Repository};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,9 +26,43 @@ pub struct Source {
 
 #[derive(Debug, Clone)]
 enum Inner {
-    Repository { repository: Repository, snapshot: Arc<OpenSnapshot> },
-    Directory { path: PathBuf },
+    Repository(Arc<RepositorySource>),
+    Directory(Arc<DirectorySource>),
 }
+
+/// A file of a tablet, where it can be fetched.
+#[derive(Debug, Clone)]
+pub(crate) struct SourceFile {
+    /// A safe path component.
+    pub(crate) name: String,
+    /// Unknown where the source is a plain copy without extended attributes.
+    pub(crate) md5: Option<Md5>,
+    /// Bytes.
+    pub(crate) size: u64,
+    /// mtime in nanoseconds where the md5 is unknown.
+    pub(crate) stamp: Option<i128>,
+    place: Place,
+}
+
+#[derive(Debug, Clone)]
+enum Place {
+    /// Path in the store.
+    Store(String),
+    Local(PathBuf),
+}
+
+impl SourceFile {
+    /// Where it is, for messages: the repository's path, or the local one.
+    pub(crate) fn shown(&self) -> String {
+        match &self.place {
+            Place::Store(path) => path.clone(),
+            Place::Local(path) => path.display().to_string(),
+        }
+    }
+}
+
+/// The files of one tablet; or what is wrong with it, one sentence each.
+pub(crate) type TabletListing = Result<Vec<SourceFile>, Vec<String>>;
 
 impl Source {
     /// A snapshot of a repository; `timestamp` as in [`Repository::snapshot`].
@@ -26,22 +72,227 @@ impl Source {
         timestamp: Option<&str>,
         cache: Option<&IndexCache>,
     ) -> Result<Source> {
-        let snapshot = Arc::new(repository.snapshot(label, timestamp, cache).await?);
-        Ok(Source { inner: Inner::Repository { repository: repository.clone(), snapshot } })
+        let snapshot = repository.snapshot(label, timestamp, cache).await?;
+        Ok(Source::opened(repository, Arc::new(snapshot)))
     }
 
-    /// A directory: a snapshot of a mount (`<label>/<timestamp>`), a database of a warehouse, one of their tables, or a partition of one.
+    /// A snapshot that is open already.
+    pub fn opened(repository: &Repository, snapshot: Arc<OpenSnapshot>) -> Source {
+        let source = RepositorySource { repository: repository.clone(), snapshot };
+        Source { inner: Inner::Repository(Arc::new(source)) }
+    }
+
+    /// A directory: a snapshot of a mount (`<label>/<timestamp>`; `<label>` is its latest), a database of a warehouse, one of their tables,
+    /// or a partition of one.
+    ///
+    /// Files of a mount tell their md5 in the extended attribute `user.starsnap.md5`, and are checked against it. In a plain copy there is
+    /// nothing to check against: what is read is what is restored.
     pub fn directory(path: &Path) -> Result<Source> {
-        Ok(Source { inner: Inner::Directory { path: path.to_owned() } })
+        Ok(Source { inner: Inner::Directory(Arc::new(DirectorySource::open(path)?)) })
     }
 
     /// Where from, in words.
     pub fn describe(&self) -> String {
         match &self.inner {
-            Inner::Repository { repository, snapshot } => {
-                format!("repository {}, snapshot {}@{}", repository.name(), snapshot.label, snapshot.timestamp)
-            }
-            Inner::Directory { path } => path.display().to_string(),
+            Inner::Repository(source) => source.describe(),
+            Inner::Directory(source) => source.path.display().to_string(),
         }
     }
+
+    /// Label and timestamp; empty for a database of a warehouse, whose tables may have several.
+    pub(crate) fn label_and_timestamp(&self) -> (&str, &str) {
+        match &self.inner {
+            Inner::Repository(source) => (&source.snapshot.label, &source.snapshot.timestamp),
+            Inner::Directory(source) => source.label_and_timestamp(),
+        }
+    }
+
+    /// The database's name; empty when there is none.
+    pub fn database(&self) -> &str {
+        match &self.inner {
+            Inner::Repository(source) => &source.snapshot.catalog.database,
+            Inner::Directory(source) => source.database(),
+        }
+    }
+
+    /// What tells this source from any other, for one table.
+    pub(crate) fn identity(&self, table: usize) -> Vec<String> {
+        match &self.inner {
+            Inner::Repository(source) => source.identity(),
+            Inner::Directory(source) => source.identity(table),
+        }
+    }
+
+    /// Tables, materialized views and views.
+    pub(crate) fn tables(&self) -> Vec<&TableEntry> {
+        match &self.inner {
+            Inner::Repository(source) => source.snapshot.catalog.tables.iter().collect(),
+            Inner::Directory(source) => source.tables.iter().map(|table| &table.file.entry).collect(),
+        }
+    }
+
+    /// The table and partition that the source itself is limited to.
+    pub(crate) fn limit(&self) -> (Option<&str>, Option<&str>) {
+        match &self.inner {
+            Inner::Repository(_) => (None, None),
+            Inner::Directory(source) => {
+                (source.single.then(|| source.tables.first().map(|table| &*table.file.entry.name)).flatten(),
+                 source.partition.as_deref())
+            }
+        }
+    }
+
+    /// `table.json` as it stands in the source (`tables()[table]`), problems left out.
+    pub(crate) fn table_file(&self, table: usize) -> Option<TableFile> {
+        match &self.inner {
+            Inner::Repository(source) => source.table_file(table),
+            Inner::Directory(source) => source.tables.get(table).map(|table| table.file.clone()),
+        }
+    }
+
+    /// Ids and names of the tables, which statements refer to.
+    pub(crate) fn context(&self) -> starsnap_catalog::ddl::Context {
+        let (database, database_id) = match &self.inner {
+            Inner::Repository(source) => (source.snapshot.catalog.database.clone(), source.snapshot.catalog.database_id),
+            Inner::Directory(source) => (source.database().to_owned(), source.database_id()),
+        };
+        let tables = self.tables().iter().map(|table| (table.id, table.name.clone())).collect();
+        starsnap_catalog::ddl::Context { database, database_id, tables }
+    }
+
+    /// The catalog of the whole snapshot, which only a repository has.
+    pub(crate) fn catalog(&self) -> Option<&Snapshot> {
+        match &self.inner {
+            Inner::Repository(source) => Some(&source.snapshot.catalog),
+            Inner::Directory(_) => None,
+        }
+    }
+
+    /// `.sql` files that stand beside the tables of a directory: path below it, and path.
+    pub(crate) fn sql_files(&self) -> Result<Vec<(String, PathBuf)>> {
+        match &self.inner {
+            Inner::Repository(_) => Ok(Vec::new()),
+            Inner::Directory(source) => source.sql_files(),
+        }
+    }
+
+    /// What is odd about the source as a whole, one sentence each.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        match &self.inner {
+            Inner::Repository(source) => source.notes(),
+            Inner::Directory(_) => Vec::new(),
+        }
+    }
+
+    /// Lists the files of `tables()[table]`'s tablet at `place`, a place in the layout of the source's own entry.
+    pub(crate) fn tablet(&self, table: usize, place: &TabletPlace) -> TabletListing {
+        match &self.inner {
+            Inner::Repository(source) => source.tablet(table, place),
+            Inner::Directory(source) => source.tablet(table, place),
+        }
+    }
+
+    /// Opens a file.
+    pub(crate) async fn open(&self, file: &SourceFile) -> Result<Reader> {
+        let from = match (&file.place, &self.inner) {
+            (Place::Local(path), _) => {
+                let opened = open_local(path.clone()).await;
+                From::Local(Arc::new(opened.map_err(|error| RestoreError::io("read", path, error))?))
+            }
+            (Place::Store(path), Inner::Repository(source)) => source.open(path).await?,
+            (Place::Store(path), Inner::Directory(_)) => {
+                return Err(RestoreError::new(crate::ErrorKind::Io, "read", path, "it is not in this source"));
+            }
+        };
+        Ok(Reader { from, shown: file.shown(), size: file.size, at: 0 })
+    }
+}
+
+async fn open_local(path: PathBuf) -> std::io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    crate::blocking(move || std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path)).await?
+}
+
+/// Reads a file from its beginning to its end.
+pub(crate) struct Reader {
+    from: From,
+    shown: String,
+    size: u64,
+    at: u64,
+}
+
+enum From {
+    Local(Arc<File>),
+    Store(Arc<dyn Storage>, String),
+}
+
+impl Reader {
+    /// The next bytes, `piece` of them or what is left; empty at the end. A file that is shorter or longer than it was listed is an error.
+    pub(crate) async fn next(&mut self, piece: u64) -> Result<Bytes> {
+        let length = piece.min(self.size - self.at);
+        let bytes = match &self.from {
+            From::Store(storage, path) => storage.read(path, self.at..self.at + length).await?,
+            From::Local(file) => self.next_local(file.clone(), length).await?,
+        };
+        if bytes.len() as u64 != length {
+            return Err(self.truncated(self.at + bytes.len() as u64));
+        }
+        self.at += length;
+        Ok(bytes)
+    }
+
+    async fn next_local(&self, file: Arc<File>, length: u64) -> Result<Bytes> {
+        use std::os::unix::fs::FileExt;
+        let (at, last) = (self.at, self.at + length == self.size);
+        let read = move || -> std::io::Result<(Vec<u8>, bool)> {
+            let mut bytes = vec![0; usize::try_from(length).map_err(std::io::Error::other)?];
+            let mut filled = 0;
+            while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+                match file.read_at(rest, at + filled as u64) {
+                    Ok(0) => break,
+                    Ok(read) => filled += read,
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            bytes.truncate(filled);
+            let longer = last && filled as u64 == length && file.read_at(&mut [0], at + length)? != 0;
+            Ok((bytes, longer))
+        };
+        let failed = |error| RestoreError::io("read", Path::new(&self.shown), error);
+        let (bytes, longer) = crate::blocking(read).await.map_err(failed)?.map_err(failed)?;
+        if longer {
+            let reason = format!("it is longer than the {} bytes it was listed with", self.size);
+            return Err(RestoreError::new(crate::ErrorKind::Damaged, "read", &self.shown, reason));
+        }
+        Ok(bytes.into())
+    }
+
+    fn truncated(&self, at: u64) -> RestoreError {
+        let reason = format!("it ends after {at} bytes, expected {}", self.size);
+        RestoreError::new(crate::ErrorKind::Damaged, "read", &self.shown, reason)
+    }
+}
+
+/// True for a name that is one path component and nothing else.
+fn is_component(name: &str) -> bool {
+    !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\0'])
+}
+
+/// What is wrong with the files of a tablet as a whole: nothing there, no header, a name StarRocks would refuse.
+fn check_names<'a>(shown: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let (mut any, mut header, mut problems) = (false, false, Vec::new());
+    for name in names {
+        any = true;
+        header |= crate::warehouse::is_header(name);
+        if !is_component(name) || !crate::warehouse::tablet_file_name(name) {
+            problems.push(format!("{shown}: {name:?} is no file of a StarRocks tablet"));
+        }
+    }
+    if !any {
+        problems.push(format!("{shown}: the tablet's directory is empty"));
+    } else if !header {
+        problems.push(format!("{shown}: the tablet's header is missing: neither .hdr nor meta is there"));
+    }
+    problems
 }

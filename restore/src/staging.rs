@@ -1,0 +1,313 @@
+//! Where a table is put together before it stands under its name: `<database>/.starsnap-staging/<table>.<id>/`, with the future table
+//! directory in `table/`, and `journal`, the list of finished files.
+//!
+//! A staging directory belongs to one piece of work (source, table, alias, partitions), which its journal's first line tells in full; what
+//! belongs to another is thrown away. All of it happens under the table's lock.
+
+use crate::error::{RestoreError, Result};
+use crate::warehouse::{STAGING, TableLock};
+use serde::{Deserialize, Serialize};
+use starsnap_catalog::layout;
+use starsnap_repository::md5::{self, Md5};
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, Seek, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// What a staging directory belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Work {
+    /// Where from: location or path, label, timestamp.
+    pub(crate) source: Vec<String>,
+    pub(crate) table: String,
+    pub(crate) target: String,
+    /// Empty: all.
+    pub(crate) partitions: Vec<String>,
+}
+
+/// A finished file: durable under its name, md5 right.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Finished {
+    /// Below the table directory.
+    pub(crate) path: String,
+    pub(crate) md5: Md5,
+    pub(crate) size: u64,
+    /// What tells a changed source file where its md5 is not known beforehand: its mtime in nanoseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) stamp: Option<i128>,
+}
+
+/// Tells, after a kill, whether the exchange of the old and the new table took place.
+#[derive(Debug, Serialize, Deserialize)]
+struct CommitMark {
+    inode: u64,
+}
+
+/// A table's staging directory, locked.
+#[derive(Debug)]
+pub(crate) struct Staging {
+    dir: PathBuf,
+    journal: Mutex<File>,
+    finished: HashMap<String, Finished>,
+    _lock: TableLock,
+}
+
+const JOURNAL: &str = "journal";
+const COMMIT: &str = "commit";
+const TABLE: &str = "table";
+
+impl Staging {
+    /// Takes up or begins the staging of `work`; what other work left for the same table is removed.
+    pub(crate) fn open(database_dir: &Path, work: &Work) -> Result<Staging> {
+        let lock = TableLock::exclusive(database_dir, &work.target)?;
+        let parent = database_dir.join(STAGING);
+        let header = serde_json::to_string(work).map_err(|error| RestoreError::io("write", &parent, error.into()))?;
+        let id = &md5::of(header.as_bytes()).to_string()[..16];
+        let table = layout::escape(&work.target);
+        let dir = parent.join(format!("{table}.{id}"));
+        discard_others(&parent, &table, &dir)?;
+        let (journal, finished) = take_up(&dir, &header).map_err(|error| RestoreError::io("take up", &dir, error))?;
+        Ok(Staging { dir, journal: Mutex::new(journal), finished, _lock: lock })
+    }
+
+    /// The future table directory.
+    pub(crate) fn table(&self) -> PathBuf {
+        self.dir.join(TABLE)
+    }
+
+    /// The staging directory itself.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What an earlier run finished at `path`, if the file still has the size.
+    pub(crate) fn finished(&self, path: &str) -> Option<&Finished> {
+        let finished = self.finished.get(path)?;
+        let meta = self.table().join(path).symlink_metadata().ok()?;
+        (meta.is_file() && meta.len() == finished.size).then_some(finished)
+    }
+
+    /// Notes a finished file.
+    pub(crate) fn note(&self, finished: &Finished) -> Result<()> {
+        let append = || -> io::Result<()> {
+            let mut line = serde_json::to_vec(finished)?;
+            line.push(b'\n');
+            self.journal.lock().unwrap_or_else(PoisonError::into_inner).write_all(&line)
+        };
+        append().map_err(|error| RestoreError::io("write", &self.dir.join(JOURNAL), error))
+    }
+
+    /// Removes staged files that `wanted` does not know: half-written ones, and those of an earlier run's other plan.
+    pub(crate) fn prune(&self, wanted: &dyn Fn(&str) -> bool) -> Result<()> {
+        fn walk(root: &Path, below: &str, wanted: &dyn Fn(&str) -> bool) -> io::Result<()> {
+            for entry in std::fs::read_dir(root.join(below))? {
+                let entry = entry?;
+                let name = entry.file_name();
+                let path = match name.to_str() {
+                    Some(name) if below.is_empty() => name.to_owned(),
+                    Some(name) => format!("{below}/{name}"),
+                    None => return Err(io::Error::other("a name that is not UTF-8")),
+                };
+                if entry.file_type()?.is_dir() {
+                    walk(root, &path, wanted)?;
+                    // Fails, rightly, while it holds anything.
+                    let _ = std::fs::remove_dir(entry.path());
+                } else if !wanted(&path) {
+                    std::fs::remove_file(entry.path())?;
+                }
+            }
+            Ok(())
+        }
+        let table = self.table();
+        match walk(&table, "", wanted) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(RestoreError::io("clean", &table, error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// To be called before the staged table is exchanged with one that stands: from then on, until [`Staging::remove`], a kill leaves what
+    /// [`take_up`] can tell apart.
+    pub(crate) fn mark_exchange(&self) -> Result<()> {
+        let path = self.dir.join(COMMIT);
+        let write = || -> io::Result<()> {
+            let mark = CommitMark { inode: self.table().symlink_metadata()?.ino() };
+            let mut file = File::create(&path)?;
+            file.write_all(&serde_json::to_vec(&mark)?)?;
+            file.sync_all()?;
+            File::open(&self.dir)?.sync_all()
+        };
+        write().map_err(|error| RestoreError::io("write", &path, error))
+    }
+
+    /// Removes the staging directory, and what it holds of an old table.
+    pub(crate) fn remove(self) -> Result<()> {
+        std::fs::remove_dir_all(&self.dir).map_err(|error| RestoreError::io("remove", &self.dir, error))
+    }
+}
+
+/// Removes the staging directories of `table` except `ours`.
+fn discard_others(parent: &Path, table: &str, ours: &Path) -> Result<()> {
+    let failed = |error| RestoreError::io("clean", parent, error);
+    for entry in std::fs::read_dir(parent).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name();
+        let id = name.to_str().and_then(|name| name.strip_prefix(table)?.strip_prefix('.'));
+        let is_staging = id.is_some_and(|id| id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        if is_staging && entry.path() != ours {
+            std::fs::remove_dir_all(entry.path()).map_err(|error| RestoreError::io("remove", &entry.path(), error))?;
+        }
+    }
+    Ok(())
+}
+
+/// Opens the journal for appending and reads what it holds; begins anew where it belongs to something else, or its table is already exchanged.
+fn take_up(dir: &Path, header: &str) -> io::Result<(File, HashMap<String, Finished>)> {
+    if exchanged(dir) {
+        std::fs::remove_dir_all(dir)?;
+    }
+    let _ = std::fs::remove_file(dir.join(COMMIT));
+    let path = dir.join(JOURNAL);
+    if let Ok(mut file) = OpenOptions::new().read(true).write(true).open(&path)
+        && let Some((finished, end)) = read_journal(&file, header)?
+    {
+        // A line that a kill tore is cut off, or the next would be torn as well.
+        file.set_len(end)?;
+        file.seek(io::SeekFrom::End(0))?;
+        return Ok((file, finished));
+    }
+    match std::fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    std::fs::create_dir_all(dir.join(TABLE))?;
+    let mut file = OpenOptions::new().create_new(true).append(true).open(&path)?;
+    file.write_all(format!("{header}\n").as_bytes())?;
+    file.sync_all()?;
+    Ok((file, HashMap::new()))
+}
+
+/// True when a kill came between the exchange and the removal: `table/` is the old table then.
+fn exchanged(dir: &Path) -> bool {
+    let Ok(bytes) = std::fs::read(dir.join(COMMIT)) else { return false };
+    let inode = dir.join(TABLE).symlink_metadata().map(|meta| meta.ino()).ok();
+    // A torn mark was not yet durable, so nothing was exchanged.
+    serde_json::from_slice::<CommitMark>(&bytes).is_ok_and(|mark| inode != Some(mark.inode))
+}
+
+/// The finished files, and where the last whole line ends; none when the journal is not of this work.
+fn read_journal(file: &File, header: &str) -> io::Result<Option<(HashMap<String, Finished>, u64)>> {
+    let mut reader = io::BufReader::new(file);
+    let mut line = String::new();
+    let mut end = reader.read_line(&mut line)? as u64;
+    if line.strip_suffix('\n') != Some(header) {
+        return Ok(None);
+    }
+    let mut finished = HashMap::new();
+    loop {
+        let mut line = Vec::new();
+        let length = reader.read_until(b'\n', &mut line)?;
+        let whole = line.strip_suffix(b"\n").and_then(|line| serde_json::from_slice::<Finished>(line).ok());
+        let Some(entry) = whole else { return Ok(Some((finished, end))) };
+        end += length as u64;
+        finished.insert(entry.path.clone(), entry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    fn work(table: &str, label: &str) -> Work {
+        Work { source: vec!["/r".into(), label.into()], table: table.into(), target: table.into(), partitions: vec![] }
+    }
+
+    fn stage(staging: &Staging, path: &str, bytes: &[u8]) {
+        let target = staging.table().join(path);
+        std::fs::create_dir_all(target.parent().unwrap()).unwrap();
+        std::fs::write(&target, bytes).unwrap();
+        let (md5, size) = (md5::of(bytes), bytes.len() as u64);
+        staging.note(&Finished { path: path.into(), md5, size, stamp: None }).unwrap();
+    }
+
+    #[test]
+    fn finished_files_are_recognised_and_torn_lines_are_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let staging = Staging::open(dir.path(), &work("t", "a")).unwrap();
+        stage(&staging, "p/1/x.dat", b"abc");
+        stage(&staging, "p/1/y.dat", b"abcd");
+        let journal = staging.dir().join(JOURNAL);
+        drop(staging);
+        let whole = std::fs::read(&journal).unwrap();
+        for cut in 0..=whole.len() {
+            std::fs::create_dir_all(journal.parent().unwrap()).unwrap();
+            std::fs::write(&journal, &whole[..cut]).unwrap();
+            std::fs::create_dir_all(journal.with_file_name("table/p/1")).unwrap();
+            std::fs::write(journal.with_file_name("table/p/1/x.dat"), b"abc").unwrap();
+            let staging = Staging::open(dir.path(), &work("t", "a")).unwrap();
+            let known = staging.finished.len();
+            let lines = whole[..cut].iter().filter(|byte| **byte == b'\n').count();
+            assert_eq!(known, lines.saturating_sub(1), "cut at {cut}");
+            stage(&staging, "p/1/z.dat", b"z");
+            drop(staging);
+            let staging = Staging::open(dir.path(), &work("t", "a")).unwrap();
+            assert_eq!(staging.finished.len(), known + 1, "cut at {cut}");
+            assert!(staging.finished("p/1/z.dat").is_some());
+        }
+    }
+
+    #[test]
+    fn a_changed_size_is_not_finished() {
+        let dir = tempfile::tempdir().unwrap();
+        let staging = Staging::open(dir.path(), &work("t", "a")).unwrap();
+        stage(&staging, "p/1/x.dat", b"abc");
+        std::fs::write(staging.table().join("p/1/x.dat"), b"ab").unwrap();
+        drop(staging);
+        assert!(Staging::open(dir.path(), &work("t", "a")).unwrap().finished("p/1/x.dat").is_none());
+    }
+
+    #[test]
+    fn other_work_on_the_same_table_is_discarded_and_other_tables_are_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, other) = (work("t", "a"), work("t.x", "a"));
+        stage(&Staging::open(dir.path(), &first).unwrap(), "p/1/x.dat", b"abc");
+        stage(&Staging::open(dir.path(), &other).unwrap(), "p/1/x.dat", b"abc");
+        drop(Staging::open(dir.path(), &work("t", "b")).unwrap());
+        assert!(Staging::open(dir.path(), &first).unwrap().finished.is_empty());
+        assert_eq!(Staging::open(dir.path(), &other).unwrap().finished.len(), 1);
+    }
+
+    #[test]
+    fn after_a_kill_behind_the_exchange_the_old_table_is_not_taken_for_the_new() {
+        let dir = tempfile::tempdir().unwrap();
+        let staging = Staging::open(dir.path(), &work("t", "a")).unwrap();
+        stage(&staging, "x.dat", b"new");
+        staging.mark_exchange().unwrap();
+        let (table, staged) = (dir.path().join("t"), staging.table());
+        drop(staging);
+        // Killed before the exchange: all is still there.
+        let staging = Staging::open(dir.path(), &work("t", "a")).unwrap();
+        assert!(staging.finished("x.dat").is_some());
+        staging.mark_exchange().unwrap();
+        drop(staging);
+        std::fs::rename(&staged, &table).unwrap();
+        std::fs::create_dir(&staged).unwrap();
+        std::fs::write(staged.join("x.dat"), b"old").unwrap();
+        // Killed behind it: `table/` is the old table.
+        let staging = Staging::open(dir.path(), &work("t", "a")).unwrap();
+        assert!(staging.finished("x.dat").is_none());
+    }
+
+    #[test]
+    fn prune_keeps_what_is_wanted() {
+        let dir = tempfile::tempdir().unwrap();
+        let staging = Staging::open(dir.path(), &work("t", "a")).unwrap();
+        stage(&staging, "p/1/x.dat", b"abc");
+        stage(&staging, "p/2/x.dat", b"abc");
+        staging.prune(&|path| path == "p/1/x.dat").unwrap();
+        assert!(staging.table().join("p/1/x.dat").exists());
+        assert!(!staging.table().join("p/2").exists());
+    }
+}
