@@ -10,19 +10,22 @@
 //! * [`report`], [`progress`], [`error`]: what they say.
 
 pub mod backup;
+mod commit;
+mod complete;
 pub mod error;
 mod limiter;
 mod merge;
 mod objects;
-mod commit;
 mod plan;
 pub mod progress;
 pub mod report;
 pub mod restore;
+mod select;
 pub mod source;
 mod staging;
 pub mod statement;
 pub mod survey;
+mod time;
 mod transfer;
 mod warehouse;
 

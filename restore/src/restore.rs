@@ -1,11 +1,22 @@
-//! The restore job: from a snapshot into the warehouse.
+//! The restore job: from a snapshot into the warehouse. Each table appears whole or not at all.
 
-use crate::error::Result;
+use crate::commit::commit;
+use crate::error::{ErrorKind, RestoreError, Result};
+use crate::limiter::Limiter;
+use crate::objects::{self, Addition};
+use crate::plan::{Existing, Plan, PlanFile, plan};
 use crate::progress::{Cancel, Progress};
-use crate::report::RestoreReport;
+use crate::report::{JobStatus, ObjectKind, RestoreReport, TableReport, TableStatus};
 use crate::source::Source;
-use std::path::PathBuf;
+use crate::transfer::Transfer;
+use crate::{complete, select, warehouse};
+use futures::{StreamExt, TryStreamExt};
+use starsnap_catalog::ddl::Context;
+use starsnap_catalog::snapshot::TableKind;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::Semaphore;
 
 /// A table, and what of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,8 +49,223 @@ pub struct RestoreOptions {
     pub recheck: bool,
 }
 
+/// One table on its way.
+struct Task {
+    choice: TableChoice,
+    kind: ObjectKind,
+    planned: Result<Plan, Vec<RestoreError>>,
+}
+
 /// Restores. An error when nothing could be begun; what happens to single tables is in the report.
 pub async fn restore(options: RestoreOptions, progress: Arc<dyn Progress>, cancel: Cancel) -> Result<RestoreReport> {
-    let _ = (options, progress, cancel);
-    todo!()
+    let begun = Instant::now();
+    let chosen = select::select(&options)?;
+    let database_dir = chosen.database_dir.clone();
+    std::fs::create_dir_all(&database_dir).map_err(|error| RestoreError::io("make", &database_dir, error))?;
+    let result = run(options, chosen, progress, cancel, begun).await;
+    // Fails, rightly, when anything is in it.
+    let _ = std::fs::remove_dir(&database_dir);
+    result
+}
+
+async fn run(
+    options: RestoreOptions,
+    chosen: select::Chosen,
+    progress: Arc<dyn Progress>,
+    cancel: Cancel,
+    begun: Instant,
+) -> Result<RestoreReport> {
+    let tasks = plan_all(&options, &chosen).await?;
+    check_space(&chosen.database_dir, &tasks)?;
+    let plans = || tasks.iter().filter_map(|task| task.planned.as_ref().ok());
+    progress.started(plans().map(|plan| plan.files.len() as u64).sum(), plans().map(Plan::bytes).sum());
+
+    let workers = options.workers.max(1);
+    let context = Arc::new(Context { database: chosen.database.clone(), ..options.source.context() });
+    let transfer = Transfer {
+        source: options.source.clone(),
+        limiter: Limiter::new(options.max_speed_bytes_per_second),
+        progress: progress.clone(),
+        cancel,
+    };
+    let permits = Semaphore::new(workers);
+    // A few tables at once, so that the end of one does not leave workers idle.
+    let reports = futures::stream::iter(tasks).map(|task| run_table(task, &transfer, &permits, workers, &context));
+    let mut tables: Vec<TableReport> = reports.buffered(workers.max(2)).collect().await;
+    if !transfer.cancel.is_cancelled() {
+        let others = select::others(&options.source, &chosen, &context);
+        for report in others.await {
+            progress.table_done(&report);
+            tables.push(report);
+        }
+    }
+    let (label, timestamp) = options.source.label_and_timestamp();
+    let mut notes = options.source.notes();
+    notes.extend(chosen.notes);
+    let status = if transfer.cancel.is_cancelled() { JobStatus::Interrupted } else { JobStatus::of(&tables) };
+    if tables.iter().any(|table| table.status == TableStatus::Interrupted) {
+        let kept = chosen.database_dir.join(warehouse::STAGING);
+        notes.push(format!("what was fetched is kept in {}: run the same command again to go on", kept.display()));
+    }
+    Ok(RestoreReport {
+        status,
+        source: options.source.describe(),
+        label: label.to_owned(),
+        timestamp: timestamp.to_owned(),
+        directory: chosen.database_dir,
+        files: tables.iter().map(|table| table.files).sum(),
+        bytes: tables.iter().map(|table| table.bytes).sum(),
+        reused_files: tables.iter().map(|table| table.reused_files).sum(),
+        tables,
+        seconds: begun.elapsed().as_secs_f64(),
+        notes,
+    })
+}
+
+/// Plans all tables, on a thread that may block.
+async fn plan_all(options: &RestoreOptions, chosen: &select::Chosen) -> Result<Vec<Task>> {
+    let source = options.source.clone();
+    let (tables, database_dir, recheck) = (chosen.tables.clone(), chosen.database_dir.clone(), options.recheck);
+    let plan_each = move || {
+        let views = objects::read(&database_dir)?.views;
+        let tasks = tables.into_iter().map(|(table, choice)| {
+            let name = choice.alias.as_ref().unwrap_or(&choice.name);
+            let planned = if views.iter().any(|view| view.name == *name) {
+                let reason = "a view of that name stands there";
+                Err(vec![RestoreError::new(ErrorKind::Exists, "restore table", name, reason)])
+            } else {
+                plan(&source, table, &choice, &database_dir, recheck)
+            };
+            let kind = match source.tables().get(table).map(|entry| entry.kind) {
+                Some(TableKind::MaterializedView) => ObjectKind::MaterializedView,
+                _ => ObjectKind::Table,
+            };
+            Task { choice, kind, planned }
+        });
+        Ok(tasks.collect())
+    };
+    let failed = |error| RestoreError::io("plan the restore to", &chosen.database_dir, error);
+    crate::blocking(plan_each).await.map_err(failed)?
+}
+
+/// Everything that is still to be fetched must fit before anything is.
+fn check_space(dir: &Path, tasks: &[Task]) -> Result<()> {
+    let stat = rustix::fs::statvfs(dir).map_err(|error| RestoreError::io("look at", dir, error.into()))?;
+    let block = stat.f_frsize.max(1);
+    let files = tasks.iter().filter_map(|task| task.planned.as_ref().ok()).flat_map(|plan| &plan.files);
+    let needed: u64 = files.map(|file| file.source.size.div_ceil(block).saturating_mul(block)).sum();
+    let free = stat.f_bavail.saturating_mul(block);
+    if needed > free {
+        let reason = format!("not enough space: {needed} bytes are needed, {free} are free");
+        return Err(RestoreError::new(ErrorKind::NoSpace, "restore to", dir.display().to_string(), reason)
+            .advise("free some space, or restore fewer tables"));
+    }
+    Ok(())
+}
+
+/// One table, from its plan to its report.
+async fn run_table(
+    task: Task,
+    transfer: &Transfer,
+    permits: &Semaphore,
+    workers: usize,
+    context: &Arc<Context>,
+) -> TableReport {
+    let begun = Instant::now();
+    let mut report =
+        TableReport::new(&task.choice.name, task.choice.alias.as_deref(), task.kind, TableStatus::Restored);
+    let result = match task.planned {
+        Ok(plan) => finish(plan, transfer, permits, workers, context, &mut report).await.map_err(|error| vec![error]),
+        Err(errors) => Err(errors),
+    };
+    if let Err(errors) = result {
+        let interrupted = errors.iter().any(|error| error.kind == ErrorKind::Interrupted);
+        report.status = if interrupted { TableStatus::Interrupted } else { TableStatus::Failed };
+        report.problems = errors.iter().map(ToString::to_string).collect();
+    }
+    report.seconds = begun.elapsed().as_secs_f64();
+    transfer.progress.table_done(&report);
+    report
+}
+
+/// Fetches what a plan lacks and puts the table in place.
+async fn finish(
+    mut plan: Plan,
+    transfer: &Transfer,
+    permits: &Semaphore,
+    workers: usize,
+    context: &Arc<Context>,
+    report: &mut TableReport,
+) -> Result<()> {
+    report.status = match plan.existing {
+        Existing::None => TableStatus::Restored,
+        Existing::Replace => TableStatus::Replaced,
+        Existing::Merge(_) => TableStatus::Merged,
+    };
+    (report.files, report.bytes, report.reused_files) = (plan.total_files, plan.total_bytes, plan.reused_files);
+    report.partitions = plan.partitions;
+    let staging = plan.staging.clone();
+    let fetched = fetch_all(&mut plan, transfer, permits, workers, &report.name).await;
+    let done = match fetched {
+        Ok(notes) => {
+            report.notes.append(&mut plan.notes);
+            report.notes.extend(notes);
+            drop(staging);
+            let (context, target) = (context.clone(), plan.target.clone());
+            let committed = crate::blocking(move || commit(plan, &context)).await;
+            committed.map_err(|error| RestoreError::io("put in place", &target, error))?
+        }
+        Err(error) => {
+            drop(plan);
+            if error.kind == ErrorKind::Damaged {
+                // Trying again would end here again: leave nothing behind.
+                let staging = Arc::into_inner(staging).map(crate::staging::Staging::remove);
+                return Err(staging.and_then(Result::err).unwrap_or(error));
+            }
+            return Err(error);
+        }
+    }?;
+    report.notes.extend(done.notes);
+    Ok(())
+}
+
+/// Fetches the headers first: they tell which other files must be there. Returns notes.
+async fn fetch_all(
+    plan: &mut Plan,
+    transfer: &Transfer,
+    permits: &Semaphore,
+    workers: usize,
+    table: &str,
+) -> Result<Vec<String>> {
+    let is_first = |file: &PlanFile| complete::describes(&file.source.name);
+    let (first, rest): (Vec<PlanFile>, Vec<PlanFile>) = std::mem::take(&mut plan.files).into_iter().partition(is_first);
+    let fetch = |files: Vec<PlanFile>| {
+        let staging = &plan.staging;
+        let fetches = futures::stream::iter(files).map(move |file| async move {
+            let _permit = permits.acquire().await.map_err(|_| RestoreError::interrupted(&file.path))?;
+            if transfer.cancel.is_cancelled() {
+                return Err(RestoreError::interrupted(table));
+            }
+            transfer.fetch(staging, &file.source, &file.path).await?;
+            transfer.progress.file_done(table, &file.path);
+            Ok(())
+        });
+        fetches.buffer_unordered(workers).try_collect::<Vec<()>>()
+    };
+    if transfer.cancel.is_cancelled() {
+        return Err(RestoreError::interrupted(table));
+    }
+    fetch(first).await?;
+    let (staged, tablets) = (plan.staging.table(), std::mem::take(&mut plan.tablets));
+    let failed = |error| RestoreError::io("check table", Path::new(table), error);
+    let notes = crate::blocking(move || complete::check(&staged, &tablets)).await.map_err(failed)??;
+    fetch(rest).await?;
+    Ok(notes)
+}
+
+/// Views, functions and external catalogs: no files to fetch.
+pub(crate) async fn add_objects(database_dir: &Path, addition: Addition, context: &Arc<Context>) -> Result<()> {
+    let (dir, context) = (database_dir.to_owned(), context.clone());
+    let added = crate::blocking(move || objects::add(&dir, addition, &context)).await;
+    added.map_err(|error| RestoreError::io("write to", database_dir, error))?
 }

@@ -7,6 +7,7 @@ use crate::error::{RestoreError, Result};
 use bytes::Bytes;
 use directory::DirectorySource;
 use repository::RepositorySource;
+pub(crate) use repository::tablet_of;
 use starsnap_catalog::layout::TabletPlace;
 use starsnap_catalog::snapshot::{Snapshot, TableEntry};
 use starsnap_catalog::table_file::TableFile;
@@ -91,6 +92,11 @@ impl Source {
         Ok(Source { inner: Inner::Directory(Arc::new(DirectorySource::open(path)?)) })
     }
 
+    /// A database of a warehouse, which may be empty.
+    pub(crate) fn database_dir(path: &Path) -> Result<Source> {
+        Ok(Source { inner: Inner::Directory(Arc::new(DirectorySource::database_dir(path)?)) })
+    }
+
     /// Where from, in words.
     pub fn describe(&self) -> String {
         match &self.inner {
@@ -135,10 +141,10 @@ impl Source {
     pub(crate) fn limit(&self) -> (Option<&str>, Option<&str>) {
         match &self.inner {
             Inner::Repository(_) => (None, None),
-            Inner::Directory(source) => {
-                (source.single.then(|| source.tables.first().map(|table| &*table.file.entry.name)).flatten(),
-                 source.partition.as_deref())
-            }
+            Inner::Directory(source) => (
+                source.single.then(|| source.tables.first().map(|table| &*table.file.entry.name)).flatten(),
+                source.partition.as_deref(),
+            ),
         }
     }
 
@@ -153,7 +159,9 @@ impl Source {
     /// Ids and names of the tables, which statements refer to.
     pub(crate) fn context(&self) -> starsnap_catalog::ddl::Context {
         let (database, database_id) = match &self.inner {
-            Inner::Repository(source) => (source.snapshot.catalog.database.clone(), source.snapshot.catalog.database_id),
+            Inner::Repository(source) => {
+                (source.snapshot.catalog.database.clone(), source.snapshot.catalog.database_id)
+            }
             Inner::Directory(source) => (source.database().to_owned(), source.database_id()),
         };
         let tables = self.tables().iter().map(|table| (table.id, table.name.clone())).collect();

@@ -118,12 +118,14 @@ impl TableLock {
     pub(crate) fn shared(database_dir: &Path, table: &str) -> Result<Option<TableLock>> {
         let dir = database_dir.join(STAGING);
         let path = dir.join(format!("{}.lock", layout::escape(table)));
-        let made = std::fs::create_dir_all(&dir)
-            .and_then(|()| lock(&path, FlockOperation::NonBlockingLockShared, false));
+        let made =
+            std::fs::create_dir_all(&dir).and_then(|()| lock(&path, FlockOperation::NonBlockingLockShared, false));
         match made {
             Ok(Some(lock)) => Ok(Some(lock)),
             Ok(None) => Err(busy("back up table", table)),
-            Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) =>
+            {
                 Ok(None)
             }
             Err(error) => Err(RestoreError::io("lock", &path, error)),
@@ -185,7 +187,9 @@ mod tests {
 
     #[test]
     fn names_that_starrocks_would_refuse_are_told() {
-        for good in ["10023.hdr", "meta", "02000_0.dat", "a_0_8_0.cols", "x.dcgs_snapshot", "r_0_1_segments_2", "r_0_1_a.tis"] {
+        for good in
+            ["10023.hdr", "meta", "02000_0.dat", "a_0_8_0.cols", "x.dcgs_snapshot", "r_0_1_segments_2", "r_0_1_a.tis"]
+        {
             assert!(tablet_file_name(good), "{good}");
         }
         for bad in ["README", "_SUCCESS", "x.dat.part", "table.json", ".x", "md5"] {

@@ -60,6 +60,12 @@ impl DirectorySource {
             .advise("give <mount>/<label>/<timestamp>, a table below it, or a partition of a table"))
     }
 
+    /// A database of a warehouse, which may have no tables.
+    pub(super) fn database_dir(path: &Path) -> Result<DirectorySource> {
+        let tables = table_dirs(path)?.into_iter().map(|(path, file)| TableDir { path, file }).collect();
+        Ok(DirectorySource { path: path.to_owned(), tables, single: false, partition: None })
+    }
+
     /// `<table>/<partition>`.
     fn partition(path: &Path) -> Result<Option<DirectorySource>> {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
@@ -104,7 +110,12 @@ impl DirectorySource {
     pub(super) fn identity(&self, table: usize) -> Vec<String> {
         let Some(table) = self.tables.get(table) else { return Vec::new() };
         let origin = &table.file.origin;
-        vec![table.path.display().to_string(), origin.repository.clone(), origin.label.clone(), origin.timestamp.clone()]
+        vec![
+            table.path.display().to_string(),
+            origin.repository.clone(),
+            origin.label.clone(),
+            origin.timestamp.clone(),
+        ]
     }
 
     /// Views, functions and external catalogs: `*.sql` here and in `catalogs/`, files of ours left out.
@@ -120,7 +131,7 @@ impl DirectorySource {
             for entry in entries.filter(|_| !is_table) {
                 let entry = entry.map_err(|error| RestoreError::io("list", &dir, error))?;
                 let Ok(name) = entry.file_name().into_string() else { continue };
-                let ours = below.is_empty() && name.trim_start_matches('_') == "restore.sql" && self.is_ours(&name);
+                let ours = below.is_empty() && self.is_ours(&name);
                 if name.ends_with(".sql") && !ours && entry.file_type().is_ok_and(|kind| kind.is_file()) {
                     let path = if below.is_empty() { name } else { format!("{below}/{name}") };
                     files.push((path, entry.path()));
@@ -131,9 +142,12 @@ impl DirectorySource {
         Ok(files)
     }
 
-    /// True for the `restore.sql` that the mount adds: the one with the most leading `_`, as it gives way to stored names.
+    /// True for the `restore.sql` that the mount adds beside its `snapshot.json`: the one with the most leading `_`, as it gives way to
+    /// stored names.
     fn is_ours(&self, name: &str) -> bool {
-        !self.path.join(format!("_{name}")).exists()
+        name.trim_start_matches('_') == "restore.sql"
+            && self.path.join("snapshot.json").exists()
+            && !self.path.join(format!("_{name}")).exists()
     }
 
     pub(super) fn tablet(&self, table: usize, place: &TabletPlace) -> TabletListing {

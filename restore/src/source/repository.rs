@@ -58,9 +58,8 @@ impl RepositorySource {
         let mut problems = found.problems.clone();
         problems.extend(check_names(&shown, found.files.iter().map(|file| &*file.name)));
         for listed in &tablet.listed_files {
-            let there = md5::split_name(listed).is_some_and(|(name, digest)| {
-                found.files.iter().any(|file| &*file.name == name && file.md5 == digest)
-            });
+            let there = md5::split_name(listed)
+                .is_some_and(|(name, digest)| found.files.iter().any(|file| &*file.name == name && file.md5 == digest));
             if !there {
                 problems.push(format!("{shown}/{listed}: the file is missing"));
             }
