@@ -3,8 +3,11 @@
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use starsnap_tablet::{Column, LogicalType, TabletMeta};
+use arrow_array::RecordBatch;
+use serde_json::Value;
+use starsnap_tablet::{Column, LogicalType, ReadAt, Tablet, TabletMeta, TabletError};
 
 pub struct Case {
     pub dir: PathBuf,
@@ -73,6 +76,42 @@ impl Case {
         meta
     }
 
+    /// The tablet over its files.
+    pub fn open(&self) -> Tablet {
+        let dir = self.tablet();
+        Tablet::new(self.meta(), move |name: &str| Ok(Arc::new(fs::read(dir.join(name))?) as Arc<dyn ReadAt>))
+    }
+
+    /// The physical rows as StarRocks reads them; some cases share theirs with the newest version's case of the same or the most
+    /// similar name.
+    pub fn expected(&self) -> Vec<Value> {
+        let name = |dir: &Path| dir.file_name().unwrap().to_str().unwrap().to_owned();
+        let own = name(&self.dir);
+        let common = |dir: &PathBuf| name(dir).bytes().zip(own.bytes()).take_while(|(a, b)| a == b).count();
+        let file = Path::new("expected.jsonl.zst");
+        let versions = self.dir.ancestors().nth(2).unwrap();
+        let dir = if self.dir.join(file).exists() {
+            self.dir.clone()
+        } else {
+            let mut others = sorted_dirs(&versions.join("sr35"));
+            others.retain(|d| d.join(file).exists());
+            others.into_iter().max_by_key(common).unwrap()
+        };
+        self.lines(&dir.join(file))
+    }
+
+    pub fn lines(&self, file: &Path) -> Vec<Value> {
+        let text = zstd::decode_all(fs::File::open(file).unwrap()).unwrap();
+        let lines = text.split(|&b| b == b'\n').filter(|l| !l.is_empty());
+        lines.map(|l| serde_json::from_slice(l).unwrap()).collect()
+    }
+
+    /// Little enough to be read many times over.
+    pub fn is_small(&self) -> bool {
+        let files = fs::read_dir(self.tablet()).unwrap();
+        files.map(|e| e.unwrap().metadata().unwrap().len()).sum::<u64>() < 600_000
+    }
+
     /// A header and few rows: small enough to change every byte in turn.
     pub fn is_tiny(&self) -> bool {
         self.dir.file_name().unwrap().to_str().unwrap().ends_with("_tiny")
@@ -90,4 +129,10 @@ pub fn flatten_names(column: &Column, names: &mut Vec<String>) {
         LogicalType::Struct(fields) => fields.iter().for_each(|f| flatten_names(f, names)),
         _ => {}
     }
+}
+
+/// All rows in one batch.
+pub fn concat(batches: impl Iterator<Item = Result<RecordBatch, TabletError>>) -> RecordBatch {
+    let batches: Vec<_> = batches.map(Result::unwrap).collect();
+    arrow_select::concat::concat_batches(&batches[0].schema(), &batches).unwrap()
 }

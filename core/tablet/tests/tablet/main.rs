@@ -1,5 +1,7 @@
 //! The crate against genuine tablets, and against damaged ones.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod cells;
 mod common;
 mod metadata;
+mod render;

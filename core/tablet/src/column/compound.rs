@@ -1,0 +1,206 @@
+//! ARRAY, MAP and STRUCT: columns made of child columns.
+
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int32Type;
+use arrow_array::{Array, ArrayRef, ListArray, MapArray, StructArray};
+use arrow_buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow_schema::{ArrowError, DataType, FieldRef, Fields};
+
+use crate::error::{Result, TabletError, Within};
+use crate::proto::segment::ColumnMetaPb;
+use crate::schema::{Column, LogicalType};
+use crate::types::stored_field;
+
+use super::{ColumnReader, Context, open, read_null_flags};
+
+type Reader = Box<dyn ColumnReader>;
+
+fn child<'a>(meta: &'a ColumnMetaPb, at: usize, name: &str) -> Result<&'a ColumnMetaPb> {
+    meta.children_columns.get(at).ok_or_else(|| TabletError::damaged(format!("no child column for {name}")))
+}
+
+fn open_child(context: &Context, meta: &ColumnMetaPb, at: usize, column: &Column) -> Result<Reader> {
+    open(context, child(meta, at, &column.name)?, &column.ty).within(|| column.name.clone())
+}
+
+/// A helper column (null flags, sizes), which is a plain scalar column.
+fn open_helper(context: &Context, meta: &ColumnMetaPb, at: usize, name: &str) -> Result<Reader> {
+    let meta = child(meta, at, name)?;
+    let ty = super::stored_type(meta, &LogicalType::Int)?;
+    let out = super::out::for_type(meta, &ty, context.text)?;
+    Ok(Box::new(super::scalar::ScalarReader::open(context, meta, out).within(|| name)?))
+}
+
+fn null_flags(context: &Context, meta: &ColumnMetaPb, at: usize) -> Result<Option<Reader>> {
+    let nullable = meta.is_nullable == Some(true);
+    nullable.then(|| open_helper(context, meta, at, "null flags")).transpose()
+}
+
+/// Opens an ARRAY: elements, null flags if it is nullable, sizes.
+pub(super) fn array(context: &Context, meta: &ColumnMetaPb, element: &Column) -> Result<Reader> {
+    let nulls = null_flags(context, meta, 1)?;
+    let sizes = open_helper(context, meta, 1 + usize::from(nulls.is_some()), "sizes")?;
+    let field = Arc::new(stored_field(element, context.text)?);
+    Ok(Box::new(ArrayReader { element: open_child(context, meta, 0, element)?, rows: Repeated { nulls, sizes }, field }))
+}
+
+/// Opens a MAP: keys, values, null flags if it is nullable, sizes.
+pub(super) fn map(context: &Context, meta: &ColumnMetaPb, key: &Column, value: &Column) -> Result<Reader> {
+    let nulls = null_flags(context, meta, 2)?;
+    let sizes = open_helper(context, meta, 2 + usize::from(nulls.is_some()), "sizes")?;
+    let column = Column { ty: LogicalType::Map(key.clone().into(), value.clone().into()), ..key.clone() };
+    let field = stored_field(&column, context.text)?;
+    let DataType::Map(entries, _) = field.data_type() else {
+        return Err(TabletError::unsupported("a MAP that is none"));
+    };
+    Ok(Box::new(MapReader {
+        key: open_child(context, meta, 0, key)?,
+        value: open_child(context, meta, 1, value)?,
+        rows: Repeated { nulls, sizes },
+        entries: entries.clone(),
+    }))
+}
+
+/// Opens a STRUCT: its fields, then null flags if it is nullable.
+pub(super) fn structure(context: &Context, meta: &ColumnMetaPb, fields: &[Column]) -> Result<Reader> {
+    let nulls = null_flags(context, meta, fields.len())?;
+    let stored = meta.children_columns.len() - usize::from(nulls.is_some()).min(meta.children_columns.len());
+    if stored != fields.len() {
+        return Err(TabletError::unsupported(format!("{stored} stored fields, where the schema has {}", fields.len())));
+    }
+    let readers = fields.iter().enumerate().map(|(at, f)| open_child(context, meta, at, f)).collect::<Result<_>>()?;
+    let fields = fields.iter().map(|f| stored_field(f, context.text)).collect::<Result<Vec<_>>>()?.into();
+    Ok(Box::new(StructReader { readers, nulls, fields }))
+}
+
+fn arrow(e: ArrowError) -> TabletError {
+    TabletError::damaged(e.to_string())
+}
+
+/// Null flags and sizes of ARRAY and MAP.
+struct Repeated {
+    nulls: Option<Reader>,
+    sizes: Reader,
+}
+
+impl Repeated {
+    /// Offsets of the next `rows` rows, from 0 on, and which of them are NULL.
+    fn read(&mut self, rows: usize) -> Result<(OffsetBuffer<i32>, Option<NullBuffer>)> {
+        let sizes = self.sizes.read(rows).within(|| "sizes")?;
+        let sizes = sizes.as_primitive_opt::<Int32Type>().filter(|s| s.null_count() == 0);
+        let sizes = sizes.ok_or_else(|| TabletError::damaged("sizes that are not INT"))?;
+        let mut offsets = Vec::with_capacity(rows + 1);
+        let mut end = 0i32;
+        offsets.push(end);
+        for &size in sizes.values() {
+            if size < 0 {
+                return Err(TabletError::damaged(format!("a collection of {size} elements")));
+            }
+            end = end.checked_add(size).ok_or_else(|| {
+                TabletError::unrepresentable("more than 2^31 elements in one batch; read fewer rows at a time")
+            })?;
+            offsets.push(end);
+        }
+        let nulls = match &mut self.nulls {
+            Some(nulls) => read_null_flags(nulls.as_mut(), rows).within(|| "null flags")?,
+            None => None,
+        };
+        Ok((OffsetBuffer::new(ScalarBuffer::from(offsets)), nulls))
+    }
+
+    /// Passes over `rows` rows and returns how many elements they have.
+    fn skip(&mut self, rows: u64) -> Result<u64> {
+        let (mut left, mut elements) = (rows, 0u64);
+        while left > 0 {
+            let take = left.min(1 << 16);
+            let sizes = self.sizes.read(take as usize).within(|| "sizes")?;
+            let sizes = sizes.as_primitive_opt::<Int32Type>().ok_or_else(|| TabletError::damaged("sizes"))?;
+            elements += sizes.values().iter().map(|&s| u64::from(s.max(0).unsigned_abs())).sum::<u64>();
+            left -= take;
+        }
+        if let Some(nulls) = &mut self.nulls {
+            nulls.skip(rows)?;
+        }
+        Ok(elements)
+    }
+}
+
+fn total(offsets: &OffsetBuffer<i32>) -> usize {
+    offsets.inner().last().map_or(0, |&end| end as usize)
+}
+
+struct ArrayReader {
+    element: Reader,
+    rows: Repeated,
+    field: FieldRef,
+}
+
+impl ColumnReader for ArrayReader {
+    fn read(&mut self, rows: usize) -> Result<ArrayRef> {
+        let (offsets, nulls) = self.rows.read(rows)?;
+        let elements = self.element.read(total(&offsets)).within(|| "element")?;
+        Ok(Arc::new(ListArray::try_new(self.field.clone(), offsets, elements, nulls).map_err(arrow)?))
+    }
+
+    fn skip(&mut self, rows: u64) -> Result<()> {
+        let elements = self.rows.skip(rows)?;
+        self.element.skip(elements)
+    }
+}
+
+struct MapReader {
+    key: Reader,
+    value: Reader,
+    rows: Repeated,
+    entries: FieldRef,
+}
+
+impl ColumnReader for MapReader {
+    fn read(&mut self, rows: usize) -> Result<ArrayRef> {
+        let (offsets, nulls) = self.rows.read(rows)?;
+        let keys = self.key.read(total(&offsets)).within(|| "key")?;
+        let values = self.value.read(total(&offsets)).within(|| "value")?;
+        if keys.null_count() > 0 {
+            return Err(TabletError::unrepresentable("a MAP with a NULL key, which Arrow does not allow"));
+        }
+        let DataType::Struct(fields) = self.entries.data_type() else {
+            return Err(TabletError::unsupported("a MAP that is none"));
+        };
+        let entries = StructArray::try_new(fields.clone(), vec![keys, values], None).map_err(arrow)?;
+        let map = MapArray::try_new(self.entries.clone(), offsets, entries, nulls, false).map_err(arrow)?;
+        Ok(Arc::new(map))
+    }
+
+    fn skip(&mut self, rows: u64) -> Result<()> {
+        let entries = self.rows.skip(rows)?;
+        self.key.skip(entries)?;
+        self.value.skip(entries)
+    }
+}
+
+struct StructReader {
+    readers: Vec<Reader>,
+    nulls: Option<Reader>,
+    fields: Fields,
+}
+
+impl ColumnReader for StructReader {
+    fn read(&mut self, rows: usize) -> Result<ArrayRef> {
+        let mut arrays = Vec::with_capacity(self.readers.len());
+        for (reader, field) in self.readers.iter_mut().zip(&self.fields) {
+            arrays.push(reader.read(rows).within(|| field.name().clone())?);
+        }
+        let nulls = match &mut self.nulls {
+            Some(nulls) => read_null_flags(nulls.as_mut(), rows).within(|| "null flags")?,
+            None => None,
+        };
+        let array = StructArray::try_new_with_length(self.fields.clone(), arrays, nulls, rows);
+        Ok(Arc::new(array.map_err(arrow)?))
+    }
+
+    fn skip(&mut self, rows: u64) -> Result<()> {
+        self.readers.iter_mut().chain(&mut self.nulls).try_for_each(|r| r.skip(rows))
+    }
+}

@@ -1,0 +1,291 @@
+//! Where decoded values go: one growing Arrow array per scalar column.
+
+use std::sync::Arc;
+
+use arrow_array::types::ArrowPrimitiveType;
+use arrow_array::{ArrayRef, BinaryArray, BooleanArray, PrimitiveArray, StringArray};
+use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow_schema::DataType;
+
+use crate::encoding::binary::BinaryPlain;
+use crate::error::{Result, TabletError};
+use crate::json;
+use crate::proto::segment::ColumnMetaPb;
+use crate::schema::{Column, LogicalType};
+use crate::types::{TextAs, arrow_type};
+use crate::types::number::*;
+
+use super::stored;
+
+/// Consecutive values of a page.
+pub(crate) enum Values<'a> {
+    /// Elements of the column's size, or bytes 0 and 1 for BOOLEAN.
+    Fixed(&'a [u8]),
+    /// Strings `from..to` of a page.
+    Strings { page: &'a BinaryPlain, from: usize, to: usize },
+    /// Positions in a dictionary of strings, four bytes each.
+    Codes { codes: &'a [u8], dictionary: &'a BinaryPlain },
+}
+
+/// Takes values and makes an array of them.
+pub(crate) trait Out: Send {
+    /// Bytes of one stored element; 0 for strings.
+    fn element(&self) -> usize;
+
+    /// Appends a value for each row. `nulls` has a flag per row, or is empty if no row is NULL. If `dense`, NULL rows have a
+    /// value too, which means nothing.
+    fn push(&mut self, values: Values<'_>, nulls: &[u8], dense: bool) -> Result<()>;
+
+    /// The array of everything pushed since the last time.
+    fn finish(&mut self, nulls: Option<NullBuffer>) -> Result<ArrayRef>;
+}
+
+/// The output for a scalar column of a segment, by its stored type.
+pub(crate) fn for_type(meta: &ColumnMetaPb, ty: &LogicalType, text: TextAs) -> Result<Box<dyn Out>> {
+    // Nested types have readers of their own; what is left needs no children.
+    let no_child = |_: &Column| Err(TabletError::unsupported("a nested type where a scalar is stored"));
+    let ty = arrow_type(ty, text, &no_child)?;
+    let mismatch = || TabletError::damaged(format!("stored type {:?} for {ty}", meta.r#type));
+    fn fixed<S: Stored>(ty: &DataType) -> Option<Box<dyn Out>> {
+        let fits = PrimitiveArray::<S::Arrow>::is_compatible(ty);
+        fits.then(|| Box::new(FixedOut::<S> { values: Vec::new(), ty: ty.clone() }) as Box<dyn Out>)
+    }
+    let out = match meta.r#type.unwrap_or(0) {
+        stored::TINYINT => fixed::<StoredTinyInt>(&ty),
+        stored::SMALLINT => fixed::<StoredSmallInt>(&ty),
+        stored::INT => fixed::<StoredInt>(&ty),
+        stored::BIGINT => fixed::<StoredBigInt>(&ty),
+        stored::LARGEINT | stored::DECIMALV2 | stored::DECIMAL128 => fixed::<Stored128>(&ty),
+        stored::FLOAT => fixed::<StoredFloat>(&ty),
+        stored::DOUBLE => fixed::<StoredDouble>(&ty),
+        stored::DATE_V1 => fixed::<StoredDateV1>(&ty),
+        stored::DATETIME_V1 => fixed::<StoredDateTimeV1>(&ty),
+        stored::DECIMAL_V1 => fixed::<StoredDecimalV1>(&ty),
+        stored::DECIMAL32 => fixed::<StoredDecimal32>(&ty),
+        stored::DECIMAL64 => fixed::<StoredDecimal64>(&ty),
+        stored::DECIMAL256 => fixed::<StoredDecimal256>(&ty),
+        stored::DATE => fixed::<StoredDate>(&ty),
+        stored::DATETIME => fixed::<StoredDateTime>(&ty),
+        stored::BOOLEAN => return Ok(Box::new(BoolOut::default())),
+        stored::CHAR => return Ok(Box::new(BinaryOut::new(Content::Char, Some(text)))),
+        stored::VARCHAR => return Ok(Box::new(BinaryOut::new(Content::Verbatim, Some(text)))),
+        stored::JSON => return Ok(Box::new(BinaryOut::new(Content::Json, Some(TextAs::Utf8)))),
+        stored::VARBINARY | stored::HLL | stored::OBJECT | stored::PERCENTILE => return Ok(verbatim()),
+        other => return Err(TabletError::unsupported(format!("stored type {other}"))),
+    };
+    out.ok_or_else(mismatch)
+}
+
+/// Output of stored bytes as they are.
+pub(crate) fn verbatim() -> Box<dyn Out> {
+    Box::new(BinaryOut::new(Content::Verbatim, None))
+}
+
+fn mismatch() -> TabletError {
+    TabletError::damaged("a page of another kind of values than its column has")
+}
+
+fn few_values() -> TabletError {
+    TabletError::damaged("fewer values than rows that are not NULL")
+}
+
+struct FixedOut<S: Stored> {
+    values: Vec<<S::Arrow as ArrowPrimitiveType>::Native>,
+    /// The array's type, with the precision and scale of decimals.
+    ty: DataType,
+}
+
+impl<S: Stored> Out for FixedOut<S> {
+    fn element(&self) -> usize {
+        S::SIZE
+    }
+
+    fn push(&mut self, values: Values<'_>, nulls: &[u8], dense: bool) -> Result<()> {
+        let Values::Fixed(bytes) = values else { return Err(mismatch()) };
+        let invalid = || TabletError::damaged("bytes that stand for no value of the column's type");
+        let mut elements = bytes.chunks_exact(S::SIZE);
+        if nulls.is_empty() {
+            self.values.reserve(bytes.len() / S::SIZE);
+            for element in elements {
+                self.values.push(S::value(element).ok_or_else(invalid)?);
+            }
+            return Ok(());
+        }
+        self.values.reserve(nulls.len());
+        for &null in nulls {
+            let element = if null == 0 || dense { Some(elements.next().ok_or_else(few_values)?) } else { None };
+            self.values.push(match element {
+                Some(element) if null == 0 => S::value(element).ok_or_else(invalid)?,
+                // Zero, whatever memory was written there, so that the same rows are the same bytes.
+                _ => Default::default(),
+            });
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, nulls: Option<NullBuffer>) -> Result<ArrayRef> {
+        let values = ScalarBuffer::from(std::mem::take(&mut self.values));
+        let array = PrimitiveArray::<S::Arrow>::try_new(values, nulls);
+        Ok(Arc::new(array.map_err(|e| TabletError::damaged(e.to_string()))?.with_data_type(self.ty.clone())))
+    }
+}
+
+#[derive(Default)]
+struct BoolOut {
+    values: Vec<u8>,
+}
+
+impl Out for BoolOut {
+    fn element(&self) -> usize {
+        1
+    }
+
+    fn push(&mut self, values: Values<'_>, nulls: &[u8], dense: bool) -> Result<()> {
+        let Values::Fixed(bytes) = values else { return Err(mismatch()) };
+        if nulls.is_empty() {
+            self.values.extend_from_slice(bytes);
+            return Ok(());
+        }
+        let mut bytes = bytes.iter();
+        for &null in nulls {
+            let byte = if null == 0 || dense { *bytes.next().ok_or_else(few_values)? } else { 0 };
+            self.values.push(if null == 0 { byte } else { 0 });
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, nulls: Option<NullBuffer>) -> Result<ArrayRef> {
+        let bytes = std::mem::take(&mut self.values);
+        let values = BooleanBuffer::collect_bool(bytes.len(), |at| bytes[at] != 0);
+        Ok(Arc::new(BooleanArray::new(values, nulls)))
+    }
+}
+
+/// What the bytes of a string column hold.
+#[derive(Clone, Copy, PartialEq)]
+enum Content {
+    Verbatim,
+    /// Padded with NULs to the declared length.
+    Char,
+    /// VelocyPack, put out as text.
+    Json,
+}
+
+struct BinaryOut {
+    content: Content,
+    /// How text comes out; nothing for binary.
+    text: Option<TextAs>,
+    offsets: Vec<i32>,
+    data: Vec<u8>,
+}
+
+impl BinaryOut {
+    fn new(content: Content, text: Option<TextAs>) -> Self {
+        BinaryOut { content, text, offsets: vec![0], data: Vec::new() }
+    }
+
+    fn end_value(&mut self) -> Result<()> {
+        let end = i32::try_from(self.data.len()).map_err(|_| {
+            TabletError::unrepresentable("more than 2 GiB of strings in one batch; read fewer rows at a time")
+        })?;
+        self.offsets.push(end);
+        Ok(())
+    }
+
+    fn push_value(&mut self, value: &[u8]) -> Result<()> {
+        match self.content {
+            Content::Verbatim => self.data.extend_from_slice(value),
+            Content::Char => {
+                let len = value.iter().position(|&b| b == 0).unwrap_or(value.len());
+                self.data.extend_from_slice(&value[..len]);
+            }
+            Content::Json => json::text::write(value, &mut self.data)?,
+        }
+        self.end_value()
+    }
+
+    fn push_rows<'a>(
+        &mut self,
+        mut value: impl FnMut(usize) -> Option<&'a [u8]>,
+        count: usize,
+        nulls: &[u8],
+        dense: bool,
+    ) -> Result<()> {
+        let rows = if nulls.is_empty() { count } else { nulls.len() };
+        self.offsets.reserve(rows);
+        let mut at = 0;
+        for row in 0..rows {
+            let null = nulls.get(row).is_some_and(|&n| n != 0);
+            if null {
+                self.end_value()?;
+                at += usize::from(dense);
+            } else {
+                self.push_value(value(at).ok_or_else(few_values)?)?;
+                at += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Out for BinaryOut {
+    fn element(&self) -> usize {
+        0
+    }
+
+    fn push(&mut self, values: Values<'_>, nulls: &[u8], dense: bool) -> Result<()> {
+        match values {
+            Values::Strings { page, from, to } if nulls.is_empty() && self.content == Content::Verbatim => {
+                let (bytes, bounds) = page.run(from, to).ok_or_else(few_values)?;
+                if i32::try_from(self.data.len() + bytes.len()).is_err() {
+                    return Err(TabletError::unrepresentable(
+                        "more than 2 GiB of strings in one batch; read fewer rows at a time",
+                    ));
+                }
+                // Both ends fit in an i32 as was just seen, so every offset between them does.
+                let shift = self.data.len() as i64 - i64::from(bounds.first().copied().unwrap_or(0));
+                self.offsets.extend(bounds.iter().skip(1).map(|&bound| (i64::from(bound) + shift) as i32));
+                self.data.extend_from_slice(bytes);
+                Ok(())
+            }
+            Values::Strings { page, from, to } => {
+                self.push_rows(|at| page.get(from + at), to - from, nulls, dense)
+            }
+            Values::Codes { codes, dictionary } => {
+                let code = |at: usize| Some(u32::from_le_bytes(*codes.get(at * 4..)?.first_chunk()?) as usize);
+                self.push_rows(|at| dictionary.get(code(at)?), codes.len() / 4, nulls, dense)
+            }
+            Values::Fixed(_) => Err(mismatch()),
+        }
+    }
+
+    fn finish(&mut self, nulls: Option<NullBuffer>) -> Result<ArrayRef> {
+        let offsets = std::mem::replace(&mut self.offsets, vec![0]);
+        let mut data = std::mem::take(&mut self.data);
+        // Offsets only ever grow, from 0 to the length of the data.
+        let mut offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
+        let failed = |e: arrow_schema::ArrowError| {
+            TabletError::unrepresentable(format!("text that is not UTF-8; read text as binary, or lossily: {e}"))
+        };
+        match self.text {
+            None | Some(TextAs::Binary) => {
+                Ok(Arc::new(BinaryArray::try_new(offsets, Buffer::from_vec(data), nulls).map_err(failed)?))
+            }
+            Some(text) => {
+                if text == TextAs::Utf8Lossy && std::str::from_utf8(&data).is_err() {
+                    (offsets, data) = lossy(&offsets, &data)?;
+                }
+                Ok(Arc::new(StringArray::try_new(offsets, Buffer::from_vec(data), nulls).map_err(failed)?))
+            }
+        }
+    }
+}
+
+fn lossy(offsets: &OffsetBuffer<i32>, data: &[u8]) -> Result<(OffsetBuffer<i32>, Vec<u8>)> {
+    let mut out = BinaryOut::new(Content::Verbatim, None);
+    for bounds in offsets.windows(2) {
+        let value = &data[bounds[0] as usize..bounds[1] as usize];
+        out.push_value(String::from_utf8_lossy(value).as_bytes())?;
+    }
+    Ok((OffsetBuffer::new(ScalarBuffer::from(out.offsets)), out.data))
+}

@@ -1,0 +1,122 @@
+//! Rows of one segment, in stored order, with the tablet's newest schema.
+
+use arrow_array::{Array, ArrayRef, UInt32Array, new_null_array};
+
+use crate::column::{self, ColumnReader, Context};
+use crate::error::{Result, TabletError, Within};
+use crate::schema::{Column, LogicalType, TabletSchema};
+use crate::segment::Segment;
+use crate::types::{ReadOptions, TextAs, cast, parse, stored_field};
+
+/// A batch is meant to stay below this, judged by the average row of the segment.
+const BATCH_BYTES: u64 = 32 << 20;
+
+/// A segment with replacement columns, and the unique ids that are read from it.
+pub(super) struct Delta {
+    pub column_unique_ids: Vec<u32>,
+    pub segment: Segment,
+}
+
+/// Where the values of one column come from.
+enum Source {
+    Stored {
+        reader: Box<dyn ColumnReader>,
+        stored: LogicalType,
+    },
+    /// An array of one value, for a column that was added after the segment was written.
+    Constant(ArrayRef),
+}
+
+pub(super) struct SegmentRows {
+    columns: Vec<(Column, Source)>,
+    text: TextAs,
+    batch_rows: usize,
+    left: u64,
+}
+
+impl SegmentRows {
+    /// Opens the columns at `positions` of `schema` in a segment whose rowset was written with `written`. Of several deltas that
+    /// have a column, the first is taken.
+    pub fn open(
+        segment: &Segment,
+        deltas: &[Delta],
+        schema: &TabletSchema,
+        written: &TabletSchema,
+        positions: &[usize],
+        options: &ReadOptions,
+    ) -> Result<Self> {
+        let mut columns = Vec::with_capacity(positions.len());
+        for column in positions.iter().filter_map(|&at| schema.columns.get(at)) {
+            let id = column.unique_id as u32;
+            let delta = deltas.iter().find(|d| d.column_unique_ids.contains(&id));
+            let from = delta.map_or(segment, |d| &d.segment);
+            if from.num_rows() != segment.num_rows() {
+                let (is, wanted) = (from.num_rows(), segment.num_rows());
+                return Err(TabletError::damaged(format!("delta columns of {is} rows for a segment of {wanted}")));
+            }
+            // Which schema a delta file was written with is not recorded; the tablet's is the likelier one.
+            let hint = written.by_unique_id(column.unique_id).filter(|_| delta.is_none()).unwrap_or(column);
+            let source = open_source(from, delta.is_some(), column, hint, options.text);
+            columns.push((column.clone(), source.within(|| format!("column {}", column.name))?));
+        }
+        Ok(SegmentRows { columns, text: options.text, batch_rows: batch_rows(segment, options), left: segment.num_rows() })
+    }
+
+    /// The next rows as one array per column, and how many; nothing at the end.
+    pub fn next_arrays(&mut self) -> Result<Option<(Vec<ArrayRef>, usize)>> {
+        let rows = self.left.min(self.batch_rows as u64) as usize;
+        if rows == 0 {
+            return Ok(None);
+        }
+        let mut arrays = Vec::with_capacity(self.columns.len());
+        for (column, source) in &mut self.columns {
+            arrays.push(source.read(column, rows, self.text).within(|| format!("column {}", column.name))?);
+        }
+        self.left -= rows as u64;
+        Ok(Some((arrays, rows)))
+    }
+}
+
+fn batch_rows(segment: &Segment, options: &ReadOptions) -> usize {
+    let footer = segment.footer();
+    let bytes = footer.raw_data_footprint.unwrap_or(0).max(segment.file.len());
+    let row = bytes / segment.num_rows().max(1);
+    options.batch_rows.min((BATCH_BYTES / row.max(1)).max(1) as usize)
+}
+
+fn open_source(from: &Segment, delta: bool, column: &Column, hint: &Column, text: TextAs) -> Result<Source> {
+    let Some(meta) = from.column(column.unique_id) else {
+        if delta {
+            return Err(TabletError::damaged("not in the delta file that lists it"));
+        }
+        return Ok(Source::Constant(default_value(column, text)?));
+    };
+    let stored = column::stored_type(meta, &hint.ty)?;
+    let context = Context { file: from.file.clone(), text };
+    Ok(Source::Stored { reader: column::open(&context, meta, &stored)?, stored })
+}
+
+/// What rows hold that were written before the column was added.
+fn default_value(column: &Column, text: TextAs) -> Result<ArrayRef> {
+    match column.default_value.as_deref() {
+        Some(b"NULL") => {}
+        Some(value) => return parse::one(value, &column.ty, text).within(|| "default value"),
+        None if column.nullable => {}
+        None => return Err(TabletError::damaged("not in the segment, not nullable, and without a default value")),
+    }
+    Ok(new_null_array(stored_field(column, text)?.data_type(), 1))
+}
+
+impl Source {
+    fn read(&mut self, column: &Column, rows: usize, text: TextAs) -> Result<ArrayRef> {
+        match self {
+            Source::Stored { reader, stored } => cast::cast(&reader.read(rows)?, stored, &column.ty, text),
+            Source::Constant(value) if value.is_null(0) => Ok(new_null_array(value.data_type(), rows)),
+            Source::Constant(value) => {
+                let zeros = UInt32Array::from(vec![0; rows]);
+                let array = arrow_select::take::take(value, &zeros, None);
+                array.map_err(|e| TabletError::damaged(e.to_string()))
+            }
+        }
+    }
+}

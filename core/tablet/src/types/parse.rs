@@ -1,0 +1,136 @@
+//! Values from their text: defaults of added columns, operands of delete predicates, casts from strings.
+
+use std::sync::Arc;
+
+use arrow_array::types::*;
+use arrow_array::{
+    ArrayRef, BinaryArray, BooleanArray, Decimal128Array, Decimal256Array, PrimitiveArray, StringArray,
+};
+use arrow_buffer::i256;
+
+use crate::error::{Result, TabletError};
+use crate::json;
+use crate::schema::{DecimalKind, LogicalType};
+
+use super::TextAs;
+use super::number::{MICROS_PER_DAY, days_from_civil};
+
+/// An array of one value, which `text` stands for in a column of type `ty`.
+pub(crate) fn one(text: &[u8], ty: &LogicalType, text_as: TextAs) -> Result<ArrayRef> {
+    one_or_none(text, ty, text_as)?.ok_or_else(|| {
+        TabletError::damaged(format!("{:?} is no value of type {}", String::from_utf8_lossy(text), ty.sql()))
+    })
+}
+
+fn one_or_none(text: &[u8], ty: &LogicalType, text_as: TextAs) -> Result<Option<ArrayRef>> {
+    fn array<T: ArrowPrimitiveType>(value: Option<T::Native>) -> Option<ArrayRef> {
+        value.map(|value| Arc::new(PrimitiveArray::<T>::from_value(value, 1)) as ArrayRef)
+    }
+    let string = std::str::from_utf8(text).unwrap_or("").trim();
+    Ok(match ty {
+        LogicalType::Boolean => match string.to_ascii_lowercase().as_str() {
+            "true" | "1" => Some(Arc::new(BooleanArray::from(vec![true])) as ArrayRef),
+            "false" | "0" => Some(Arc::new(BooleanArray::from(vec![false])) as ArrayRef),
+            _ => None,
+        },
+        LogicalType::TinyInt => array::<Int8Type>(string.parse().ok()),
+        LogicalType::SmallInt => array::<Int16Type>(string.parse().ok()),
+        LogicalType::Int => array::<Int32Type>(string.parse().ok()),
+        LogicalType::BigInt => array::<Int64Type>(string.parse().ok()),
+        LogicalType::LargeInt => string.parse::<i128>().ok().map(|v| decimal128(v, 38, 0)).transpose()?,
+        LogicalType::Float => array::<Float32Type>(string.parse().ok()),
+        LogicalType::Double => array::<Float64Type>(string.parse().ok()),
+        LogicalType::Date => array::<Date32Type>(datetime(string).map(|m| m.div_euclid(MICROS_PER_DAY) as i32)),
+        LogicalType::DateTime => array::<TimestampMicrosecondType>(datetime(string)),
+        LogicalType::Decimal { kind, precision, scale } => {
+            let value = decimal(string, u32::from(scale.unsigned_abs()));
+            match (value, kind) {
+                (Some(value), DecimalKind::D256) => {
+                    let array = Decimal256Array::from(vec![value]).with_precision_and_scale(*precision, *scale);
+                    Some(Arc::new(array.map_err(|e| TabletError::damaged(e.to_string()))?) as ArrayRef)
+                }
+                (Some(value), _) => value.to_i128().map(|v| decimal128(v, *precision, *scale)).transpose()?,
+                (None, _) => None,
+            }
+        }
+        LogicalType::Char(_) | LogicalType::Varchar(_) => match (text_as, std::str::from_utf8(text)) {
+            (TextAs::Binary, _) => Some(binary(text)),
+            (_, Ok(text)) => Some(Arc::new(StringArray::from(vec![text]))),
+            (TextAs::Utf8Lossy, _) => Some(Arc::new(StringArray::from(vec![String::from_utf8_lossy(text).into_owned()]))),
+            _ => return Err(TabletError::unrepresentable("text that is not UTF-8; read text as binary, or lossily")),
+        },
+        // The text of a sketch is its stored form.
+        LogicalType::Varbinary(_) | LogicalType::Hll | LogicalType::Bitmap | LogicalType::Percentile => {
+            Some(binary(text))
+        }
+        LogicalType::Json => {
+            let value = serde_json::from_str::<serde_json::Value>(string).ok();
+            value.map(|value| Arc::new(StringArray::from(vec![json::text::of(&value)])) as ArrayRef)
+        }
+        LogicalType::Array(_) | LogicalType::Map(..) | LogicalType::Struct(_) | LogicalType::Unknown(_) => {
+            return Err(TabletError::unsupported(format!("the text of a value of type {}", ty.sql())));
+        }
+    })
+}
+
+fn binary(bytes: &[u8]) -> ArrayRef {
+    Arc::new(BinaryArray::from(vec![bytes]))
+}
+
+fn decimal128(value: i128, precision: u8, scale: i8) -> Result<ArrayRef> {
+    let array = Decimal128Array::from(vec![value]).with_precision_and_scale(precision, scale);
+    Ok(Arc::new(array.map_err(|e| TabletError::damaged(e.to_string()))?))
+}
+
+/// The unscaled value of a decimal number; digits that have no place are rounded half away from zero.
+pub(crate) fn decimal(text: &str, scale: u32) -> Option<i256> {
+    let (negative, digits) = match text.as_bytes().first()? {
+        b'-' => (true, &text[1..]),
+        b'+' => (false, &text[1..]),
+        _ => (false, text),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    if whole.len() + fraction.len() == 0 || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let ten = i256::from(10);
+    let mut value = i256::ZERO;
+    let padded = fraction.bytes().chain(std::iter::repeat(b'0')).take(scale as usize);
+    for digit in whole.bytes().chain(padded) {
+        value = value.checked_mul(ten)?.checked_add(i256::from(i32::from(digit - b'0')))?;
+    }
+    if fraction.as_bytes().get(scale as usize).is_some_and(|&d| d >= b'5') {
+        value = value.checked_add(i256::ONE)?;
+    }
+    Some(if negative { -value } else { value })
+}
+
+/// Microseconds since 1970 of `YYYY-MM-DD[ hh:mm:ss[.ffffff]]`.
+pub(crate) fn datetime(text: &str) -> Option<i64> {
+    let (date, time) = text.split_once([' ', 'T']).unwrap_or((text, ""));
+    let mut parts = date.splitn(3, '-');
+    let mut number = |max: i32| {
+        let part = parts.next()?;
+        let digits = !part.is_empty() && part.len() <= 4 && part.bytes().all(|b| b.is_ascii_digit());
+        part.parse::<i32>().ok().filter(|&n| digits && n <= max)
+    };
+    let (year, month, day) = (number(9999)?, number(12)?, number(31)?);
+    if month == 0 || day == 0 {
+        return None;
+    }
+    let mut micros = i64::from(days_from_civil(year, month, day)) * MICROS_PER_DAY;
+    if time.is_empty() {
+        return Some(micros);
+    }
+    let (clock, fraction) = time.split_once('.').unwrap_or((time, ""));
+    let units = clock.split(':').map(|p| p.parse::<i64>().ok()).collect::<Option<Vec<_>>>()?;
+    let [hour, minute, second] = units.as_slice() else { return None };
+    if !(0..24).contains(hour) || !(0..60).contains(minute) || !(0..60).contains(second) || fraction.len() > 6 {
+        return None;
+    }
+    micros += ((hour * 60 + minute) * 60 + second) * 1_000_000;
+    if !fraction.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    Some(micros + format!("{fraction:0<6}").parse::<i64>().ok()?)
+}

@@ -1,0 +1,126 @@
+//! The last step: from arrays as they are decoded and merged to arrays as they are handed out.
+
+use std::sync::Arc;
+
+use arrow_array::builder::{ListBuilder, UInt64Builder};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Decimal128Type, Decimal256Type, Int64Type};
+use arrow_array::{Array, ArrayRef, ListArray, MapArray, PrimitiveArray, StringArray, StructArray};
+use arrow_buffer::i256;
+use arrow_schema::{DataType, Field};
+
+use crate::error::{Result, TabletError, Within};
+use crate::schema::{Column, LogicalType};
+
+use super::hll::Hll;
+use super::{BitmapAs, HllAs, LargeIntAs, ReadOptions, arrow_field, bitmap};
+
+/// Whether a column is handed out exactly as it is decoded.
+fn unchanged(ty: &LogicalType, options: &ReadOptions) -> bool {
+    match ty {
+        LogicalType::LargeInt => false,
+        LogicalType::Hll => options.hll == HllAs::Binary,
+        LogicalType::Bitmap => options.bitmap == BitmapAs::Binary,
+        LogicalType::Array(element) => unchanged(&element.ty, options),
+        LogicalType::Map(key, value) => unchanged(&key.ty, options) && unchanged(&value.ty, options),
+        LogicalType::Struct(fields) => fields.iter().all(|f| unchanged(&f.ty, options)),
+        _ => true,
+    }
+}
+
+fn arrow(e: arrow_schema::ArrowError) -> TabletError {
+    TabletError::damaged(e.to_string())
+}
+
+/// Turns an array of a column into what the options ask for.
+pub(crate) fn present(array: &ArrayRef, column: &Column, options: &ReadOptions) -> Result<ArrayRef> {
+    if unchanged(&column.ty, options) {
+        return Ok(array.clone());
+    }
+    let other = || TabletError::damaged(format!("an array of {} for {}", array.data_type(), column.ty.sql()));
+    match &column.ty {
+        LogicalType::LargeInt => large_int(array.as_primitive_opt().ok_or_else(other)?, options.large_int),
+        LogicalType::Hll => {
+            let values = array.as_binary_opt::<i32>().ok_or_else(other)?.iter();
+            let cardinality = |v: Option<&[u8]>| v.map(|v| Ok(Hll::parse(v)?.cardinality())).transpose();
+            let values = values.map(cardinality).collect::<Result<Vec<_>>>()?;
+            Ok(Arc::new(PrimitiveArray::<Int64Type>::from(values)))
+        }
+        LogicalType::Bitmap => bitmaps(array.as_binary_opt().ok_or_else(other)?, options.bitmap),
+        LogicalType::Array(element) => {
+            let list = array.as_list_opt::<i32>().ok_or_else(other)?;
+            let values = present(list.values(), element, options)?;
+            let field = Arc::new(arrow_field(element, options)?);
+            let list = ListArray::try_new(field, list.offsets().clone(), values, list.nulls().cloned());
+            Ok(Arc::new(list.map_err(arrow)?))
+        }
+        LogicalType::Map(key, value) => {
+            let map = array.as_map_opt().ok_or_else(other)?;
+            let field = arrow_field(column, options)?;
+            let (entries, fields) = map_fields(&field).ok_or_else(other)?;
+            let columns = vec![present(map.keys(), key, options)?, present(map.values(), value, options)?];
+            let content = StructArray::try_new(fields, columns, None).map_err(arrow)?;
+            let map = MapArray::try_new(entries, map.offsets().clone(), content, map.nulls().cloned(), false);
+            Ok(Arc::new(map.map_err(arrow)?))
+        }
+        LogicalType::Struct(fields) => {
+            let structure = array.as_struct_opt().ok_or_else(other)?;
+            let columns = structure.columns().iter().zip(fields);
+            let columns = columns.map(|(a, f)| present(a, f, options).within(|| f.name.clone())).collect::<Result<_>>()?;
+            let fields = fields.iter().map(|f| arrow_field(f, options)).collect::<Result<Vec<_>>>()?;
+            let nulls = structure.nulls().cloned();
+            let structure = StructArray::try_new_with_length(fields.into(), columns, nulls, array.len());
+            Ok(Arc::new(structure.map_err(arrow)?))
+        }
+        _ => Ok(array.clone()),
+    }
+}
+
+fn map_fields(field: &Field) -> Option<(arrow_schema::FieldRef, arrow_schema::Fields)> {
+    let DataType::Map(entries, _) = field.data_type() else { return None };
+    let DataType::Struct(fields) = entries.data_type() else { return None };
+    Some((entries.clone(), fields.clone()))
+}
+
+fn large_int(array: &PrimitiveArray<Decimal128Type>, wanted: LargeIntAs) -> Result<ArrayRef> {
+    const BOUND: i128 = 10i128.pow(38);
+    match wanted {
+        LargeIntAs::Decimal128 => match array.iter().flatten().find(|v| *v >= BOUND || *v <= -BOUND) {
+            Some(value) => Err(TabletError::unrepresentable(format!(
+                "LARGEINT {value} has 39 digits; read LARGEINT as Decimal256 or as text"
+            ))),
+            None => Ok(Arc::new(array.clone())),
+        },
+        LargeIntAs::Decimal256 => {
+            let wide = array.unary::<_, Decimal256Type>(i256::from_i128);
+            Ok(Arc::new(wide.with_precision_and_scale(39, 0).map_err(arrow)?))
+        }
+        LargeIntAs::Text => Ok(Arc::new(array.iter().map(|v| v.map(|v| v.to_string())).collect::<StringArray>())),
+    }
+}
+
+fn bitmaps(array: &arrow_array::BinaryArray, wanted: BitmapAs) -> Result<ArrayRef> {
+    if wanted == BitmapAs::Cardinality {
+        let count = |v: Option<&[u8]>| v.map(|v| Ok(bitmap::parse(v)?.len() as i64)).transpose();
+        let values = array.iter().map(count).collect::<Result<Vec<_>>>()?;
+        return Ok(Arc::new(PrimitiveArray::<Int64Type>::from(values)));
+    }
+    let mut lists =
+        ListBuilder::new(UInt64Builder::new()).with_field(Arc::new(Field::new("item", DataType::UInt64, false)));
+    let mut total = 0;
+    for value in array {
+        if let Some(value) = value {
+            let set = bitmap::parse(value)?;
+            total += set.len();
+            // A run of four billion values is eight bytes in a bitmap.
+            if total > 1 << 28 {
+                return Err(TabletError::unrepresentable(
+                    "more than 268 million BITMAP values in one batch; read BITMAP as binary or as its cardinality",
+                ));
+            }
+            set.iter().for_each(|v| lists.values().append_value(v));
+        }
+        lists.append(value.is_some());
+    }
+    Ok(Arc::new(lists.finish()))
+}
