@@ -21,6 +21,8 @@ mod trailing;
 mod types;
 mod view;
 
+pub(crate) use partitions::temporary_values as partition_values;
+
 pub use mask::{is_secret as is_secret_property, masked as masked_properties};
 pub use quote::{double as quote_string, name as quote_name};
 pub use types::{column_type, signature_type};

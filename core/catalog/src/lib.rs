@@ -13,7 +13,7 @@
 //! * [`ddl`]: the statements StarRocks would accept.
 //! * [`table_file`]: `table.json`, the catalog object in a table directory.
 //! * [`layout`]: which names stand where in a snapshot and a table directory.
-//! * [`write`]: the way back, from table directories to `__info` and `__meta`.
+//! * [`mod@write`]: the way back, from table directories to `__info` and `__meta`.
 
 pub mod ddl;
 pub mod error;

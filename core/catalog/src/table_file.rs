@@ -1,7 +1,7 @@
 //! `table.json`: a table directory's catalog object. It holds all that a backup of the directory needs.
 //!
 //! What people read comes first: name, kind, where it came from, keys, columns, partitions with their tablets in bucket order. Programs
-//! read `partitions` and `catalog`, the object as StarRocks stored it, and take `keys_type`, `columns`, `range` and `values` from the latter.
+//! read `partitions` and `catalog`, the object as StarRocks stored it, and take `keys_type`, `columns` and `values` from the latter.
 
 mod content;
 mod pretty;
@@ -10,7 +10,6 @@ use crate::error::{CatalogError, Result};
 use crate::layout::TableLayout;
 use crate::model::Table;
 use crate::snapshot::{CatalogText, Snapshot, TableEntry, TableKind};
-pub(crate) use content::type_text;
 use content::{Content, SnapshotName};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

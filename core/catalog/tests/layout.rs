@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use starsnap_catalog::layout::*;
-use starsnap_catalog::model::{Catalog, Function, FunctionName};
+use starsnap_catalog::model::{Catalog, Function, FunctionName, Type};
 use starsnap_catalog::snapshot::*;
 use std::collections::HashSet;
 
@@ -117,7 +117,7 @@ proptest! {
     fn nothing_in_a_snapshot_directory_meets(
         tables in prop::collection::vec((name(), prop::sample::select(vec![TableKind::Table, TableKind::View, TableKind::MaterializedView, TableKind::Other])), 0..12),
         catalogs in prop::collection::vec(name(), 0..4),
-        functions in prop::collection::hash_set(name(), 0..4),
+        functions in prop::collection::vec((name(), 0usize..3), 0..6),
     ) {
         let mut snapshot = Snapshot::default();
         for (id, (name, kind)) in tables.into_iter().enumerate() {
@@ -126,10 +126,12 @@ proptest! {
         for name in catalogs {
             snapshot.catalogs.push(CatalogText::of(&Catalog { name, ..Catalog::default() }).unwrap());
         }
-        for name in functions {
-            // A name that a table could have taken is left out: its signature is the DDL's business.
-            let name = FunctionName { name: format!("f_{name}"), ..FunctionName::default() };
-            snapshot.functions.push(CatalogText::of(&Function { clazz: "ScalarFunction".into(), name, ..Function::default() }).unwrap());
+        for (name, arguments) in functions {
+            let ty = || Type { clazz: "ScalarType".into(), primitive: Some("INT".into()), ..Type::default() };
+            let arg_types = (0..arguments).map(|_| ty()).collect();
+            let name = FunctionName { name, ..FunctionName::default() };
+            let function = Function { clazz: "ScalarFunction".into(), name, arg_types, ..Function::default() };
+            snapshot.functions.push(CatalogText::of(&function).unwrap());
         }
         let layout = SnapshotLayout::of(&snapshot);
         let mut seen = HashSet::new();
@@ -245,4 +247,38 @@ fn stored_names_win_over_ours_and_tables_over_views() {
     assert_eq!(layout.snapshot_json, "__snapshot.json");
     assert_eq!(layout.restore_sql, "_restore.sql");
     assert_eq!(layout.catalogs_dir, "_catalogs");
+}
+
+#[test]
+fn overloads_are_told_apart_and_give_way() {
+    let function = |name: &str, arguments: &[&str]| {
+        let name = FunctionName { name: name.into(), ..FunctionName::default() };
+        let ty = |name: &&str| Type { clazz: "ScalarType".into(), primitive: Some((*name).into()), ..Type::default() };
+        let arg_types = arguments.iter().map(ty).collect();
+        CatalogText::of(&Function { clazz: "ScalarFunction".into(), name, arg_types, ..Function::default() }).unwrap()
+    };
+    let view = |name: &str| TableEntry {
+        id: 1,
+        name: name.into(),
+        kind: TableKind::View,
+        catalog: None,
+        auto_increment_id: None,
+        partitions: vec![],
+    };
+    let snapshot = Snapshot {
+        tables: vec![view("v"), view("w"), view("w(INT)")],
+        functions: vec![
+            function("half", &["DOUBLE"]),
+            function("half", &["INT"]),
+            function("one", &["INT"]),
+            function("v", &["INT"]),
+            function("w", &["INT"]),
+            CatalogText("[]".into()),
+        ],
+        ..Snapshot::default()
+    };
+    assert_eq!(
+        SnapshotLayout::of(&snapshot).functions,
+        ["half(DOUBLE).sql", "half(INT).sql", "one.sql", "v(INT).sql", "w(INT)%function.sql", "%function.sql"]
+    );
 }

@@ -1,5 +1,6 @@
 //! The shape of the file.
 
+use crate::ddl::{partition_values, signature_type};
 use crate::model::{self, Table};
 use crate::snapshot::{IndexEntry, PartitionEntry, PartitionKind, PhysicalEntry, TableEntry, TableKind, TabletEntry};
 use serde::{Deserialize, Serialize};
@@ -87,9 +88,9 @@ pub struct Partition {
     pub kind: KindOfPartition,
     pub id: i64,
     pub version: i64,
-    /// List values; for reading.
+    /// Range or list as the CREATE statement has it; for reading.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub values: Option<Value>,
+    pub values: Option<String>,
     pub physical_partitions: Vec<Physical>,
 }
 
@@ -151,7 +152,7 @@ impl Column {
         let expression = column.default_expr.as_ref().and_then(|default| default.expr.clone());
         Column {
             name: column.name.clone(),
-            ty: type_text(&column.ty),
+            ty: signature_type(&column.ty).unwrap_or_else(|_| "?".into()),
             key: column.is_key,
             aggregation: column.aggregation_type.clone().filter(|_| !column.is_aggregation_type_implicit),
             nullable: column.is_allow_null,
@@ -164,18 +165,21 @@ impl Column {
 }
 
 pub fn partitions(entry: &TableEntry, table: Option<&Table>) -> Vec<Partition> {
-    let info = table.and_then(|table| table.partition_info.as_ref());
-    let of = |partition: &PartitionEntry| {
-        let multi = info.and_then(|info| info.id_to_multi_values.as_ref()?.get(&partition.id));
-        let single = info.and_then(|info| info.id_to_values.as_ref()?.get(&partition.id));
-        Partition {
-            name: partition.name.clone(),
-            kind: partition.kind.into(),
-            id: partition.id,
-            version: partition.version,
-            values: multi.map(|values| serde_json::json!(values)).or_else(|| single.map(|v| serde_json::json!(v))),
-            physical_partitions: partition.physicals.iter().map(Into::into).collect(),
-        }
+    let schema = table.map(base_schema).unwrap_or_default();
+    let values = |entry: &PartitionEntry| {
+        let table = table.filter(|_| entry.kind != PartitionKind::Shadow)?;
+        let stored = table.id_to_partition.get(&entry.id);
+        let temporary = || table.temp_partitions.as_ref()?.id_to_partition.get(&entry.id);
+        // What cannot be read is among the problems, and in the catalog object.
+        partition_values(table, schema, stored.or_else(temporary)?).ok().flatten()
+    };
+    let of = |partition: &PartitionEntry| Partition {
+        name: partition.name.clone(),
+        kind: partition.kind.into(),
+        id: partition.id,
+        version: partition.version,
+        values: values(partition),
+        physical_partitions: partition.physicals.iter().map(Into::into).collect(),
     };
     entry.partitions.iter().map(of).collect()
 }
@@ -239,25 +243,3 @@ macro_rules! same_cases {
 }
 same_cases!(Kind, TableKind, Table, MaterializedView, View, Other);
 same_cases!(KindOfPartition, PartitionKind, Normal, Shadow, Temporary);
-
-pub(crate) fn type_text(ty: &model::Type) -> String {
-    let inner = |ty: &Option<Box<model::Type>>| ty.as_deref().map_or_else(|| "?".into(), type_text);
-    match ty.clazz.as_str() {
-        "ArrayType" => format!("ARRAY<{}>", inner(&ty.item_type)),
-        "MapType" => format!("MAP<{},{}>", inner(&ty.key_type), inner(&ty.value_type)),
-        "StructType" => {
-            let fields = ty.fields.iter().flatten().map(|field| format!("{} {}", field.name, type_text(&field.ty)));
-            format!("STRUCT<{}>", fields.collect::<Vec<_>>().join(", "))
-        }
-        _ => {
-            let name = ty.primitive.as_deref().unwrap_or(&ty.clazz);
-            match (name, ty.len, ty.precision, ty.scale) {
-                ("CHAR" | "VARCHAR" | "VARBINARY", Some(len), ..) if len > 0 => format!("{name}({len})"),
-                (_, _, Some(precision), Some(scale)) if name.starts_with("DECIMAL") => {
-                    format!("{name}({precision},{scale})")
-                }
-                _ => name.into(),
-            }
-        }
-    }
-}
