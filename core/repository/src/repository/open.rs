@@ -67,8 +67,8 @@ impl Repository {
         let info_base = format!("{dir}/{INFO_PREFIX}{timestamp}");
         let info_files = self.verified(&info_base, infos, MAX_INFO, &mut problems).await?;
         let meta_files = self.verified(&format!("{dir}/{META}"), &label.metas, MAX_META, &mut problems).await?;
-        let info_bytes = info_files.into_iter().next().unwrap_or_default();
-        healthy &= !info_bytes.is_empty() && meta_files.len() == 1;
+        let info_bytes = info_files.into_iter().next();
+        healthy &= meta_files.len() == 1;
 
         let read = blocking(move || Ok(read_catalog(info_bytes, meta_files))).await?;
         problems.extend(read.problems);
@@ -164,12 +164,11 @@ struct ReadCatalog {
     problems: Vec<String>,
 }
 
-fn read_catalog(info_bytes: Vec<u8>, meta_files: Vec<Vec<u8>>) -> ReadCatalog {
+fn read_catalog(info_bytes: Option<Vec<u8>>, meta_files: Vec<Vec<u8>>) -> ReadCatalog {
     let mut problems = Vec::new();
-    let mut info = match info_bytes.is_empty() {
-        true => None,
-        false => JobInfo::parse(&info_bytes).map_err(|error| problems.push(error.to_string())).ok(),
-    };
+    let mut info = info_bytes
+        .as_deref()
+        .and_then(|bytes| JobInfo::parse(bytes).map_err(|error| problems.push(error.to_string())).ok());
     if let Some(info) = &info {
         if info.starrocks_meta_version.is_none() {
             problems.push(
@@ -208,6 +207,7 @@ fn read_catalog(info_bytes: Vec<u8>, meta_files: Vec<Vec<u8>>) -> ReadCatalog {
         info = None;
     }
     let info_read = info.is_some();
+    let info_bytes = info_bytes.unwrap_or_default();
     ReadCatalog { catalog: catalog.unwrap_or_default(), info_bytes, info_read, whole, problems }
 }
 
