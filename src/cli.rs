@@ -99,7 +99,7 @@ pub enum Command {
 pub struct MountArgs {
     #[command(flatten)]
     pub repository: RepositoryArgs,
-    /// An existing directory
+    /// An existing, empty directory
     #[arg(value_hint = ValueHint::DirPath)]
     pub mountpoint: PathBuf,
     /// Stay in the foreground; SIGINT and SIGTERM unmount
@@ -108,7 +108,7 @@ pub struct MountArgs {
     /// Let other users see the mount (as non-root this needs user_allow_other in /etc/fuse.conf)
     #[arg(long)]
     pub allow_other: bool,
-    /// Options as mount(8) writes them, separated by commas: ro, allow_other, repository_name=…, cache_dir=…, no_cache
+    /// Options as mount(8) writes them, separated by commas: ro, allow_other, nonempty, repository_name=…, cache_dir=…, no_cache
     #[arg(short = 'o', value_name = "OPTIONS")]
     pub options: Vec<String>,
 }

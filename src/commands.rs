@@ -3,6 +3,8 @@
 mod backup;
 mod generate;
 mod init;
+mod ls;
+mod mount;
 mod restore;
 mod snapshots;
 
@@ -23,15 +25,19 @@ pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
     let globals = cli.globals;
     logging::start(&globals);
     match cli.command {
+        Command::Mount(args) => mount::mount(args, globals),
+        Command::Ls(args) => wait(ls::ls(&args, &globals)),
         Command::Snapshots(args) => wait(snapshots::snapshots(&args, &globals)),
         Command::Restore(args) => wait(restore::restore(args, &globals)),
         Command::Init(args) => wait(init::init(&args, &globals)),
         Command::Backup(args) => wait(backup::backup(args, &globals)),
         Command::Completions(args) => generate::completions(&args),
         Command::Man(args) => generate::man(&args),
-        other => anyhow::bail!("this build cannot do that yet: {other:?}"),
     }
 }
+
+/// Runs as mount(8)'s helper.
+pub use mount::helper as mount_helper;
 
 /// Runs a command's future on a runtime of its own.
 fn wait(command: impl Future<Output = anyhow::Result<Outcome>>) -> anyhow::Result<Outcome> {
@@ -58,7 +64,8 @@ fn index_cache(globals: &Globals) -> Option<IndexCache> {
             .or_else(|| is_root().then(|| PathBuf::from("/var/cache")))
             .map(|caches| caches.join("starsnap"))
     })?;
-    Some(IndexCache { dir })
+    // Absolute, as a mount in the background leaves the working directory.
+    Some(IndexCache::new(std::path::absolute(&dir).unwrap_or(dir)))
 }
 
 /// Stops a job on SIGINT, SIGTERM or SIGHUP; on the second one the process ends at once, as the job is safe to kill.

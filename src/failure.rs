@@ -1,5 +1,7 @@
 //! How a command ends: exit codes and what is said about failures.
 
+use starsnap_fs::FsError;
+use starsnap_repository::ErrorKind;
 use starsnap_restore::RestoreError;
 use starsnap_restore::error::exit;
 use starsnap_restore::report::JobStatus;
@@ -25,7 +27,11 @@ impl From<Outcome> for ExitCode {
 
 /// The exit code of `error`.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
-    error.downcast_ref::<RestoreError>().map_or(exit::FAILED, RestoreError::exit_code)
+    match (error.downcast_ref::<RestoreError>(), error.downcast_ref::<FsError>()) {
+        (Some(error), _) => error.exit_code(),
+        (_, Some(FsError::Repository(error))) if error.kind == ErrorKind::NotFound => exit::NOT_FOUND,
+        _ => exit::FAILED,
+    }
 }
 
 /// The error with its causes, each said once: outer errors often repeat what inner ones say.
@@ -44,7 +50,7 @@ pub fn describe(error: &anyhow::Error) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
-    use starsnap_repository::{ErrorKind, RepositoryError};
+    use starsnap_repository::RepositoryError;
 
     #[test]
     fn what_is_not_there_has_its_own_exit_code() {

@@ -1,9 +1,11 @@
-//! The log, on standard error: what rooms below report with `tracing`. A progress bar steps aside for it.
+//! The log, on standard error: what rooms below report with `tracing`. A progress bar steps aside for it. A mount in the background, which
+//! has no standard error, logs to the system's log.
 
 use crate::cli::Globals;
 use indicatif::ProgressBar;
 use std::io::{self, Write};
-use std::sync::{Mutex, PoisonError};
+use std::os::unix::net::UnixDatagram;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -41,10 +43,33 @@ pub fn line(text: &str) {
     let _ = Log.write_all(line.as_bytes());
 }
 
+/// The system's log, once the process has gone to the background.
+static SYSLOG: OnceLock<UnixDatagram> = OnceLock::new();
+
+/// From now on the log goes to the system's log, if there is one.
+pub fn to_syslog() {
+    let connect = || {
+        let socket = UnixDatagram::unbound()?;
+        socket.connect("/dev/log")?;
+        socket.set_nonblocking(true).map(|()| socket)
+    };
+    // A system without a log gets none: the mount works all the same.
+    let socket: io::Result<UnixDatagram> = connect();
+    if let Ok(socket) = socket {
+        let _ = SYSLOG.set(socket);
+    }
+}
+
 struct Log;
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(syslog) = SYSLOG.get() {
+            // 28: a daemon's warning, in the form that every syslog takes. A log that is full or gone must not stop the mount.
+            let message = [format!("<28>starsnap[{}]: ", std::process::id()).as_bytes(), bytes].concat();
+            let _ = syslog.send(&message);
+            return Ok(bytes.len());
+        }
         let bar = BAR.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match bar {
             Some(bar) => bar.suspend(|| io::stderr().write_all(bytes))?,

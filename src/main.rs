@@ -12,6 +12,9 @@ use clap::Parser as _;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if mount_helper::is_running() {
+        return commands::mount_helper();
+    }
     let cli = cli::Cli::parse();
     match commands::run(cli) {
         Ok(outcome) => outcome.into(),

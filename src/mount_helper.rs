@@ -21,7 +21,7 @@ pub struct MountHelper {
     /// An existing directory
     #[arg(value_hint = ValueHint::DirPath)]
     pub mountpoint: PathBuf,
-    /// Options, separated by commas: ro, allow_other, repository_name=NAME, cache_dir=DIR, no_cache; those for mount(8) and systemd are ignored
+    /// Options, separated by commas: ro, allow_other, nonempty, repository_name=NAME, cache_dir=DIR, no_cache; those for mount(8) and systemd are ignored
     #[arg(short = 'o', value_name = "OPTIONS")]
     pub options: Vec<String>,
     /// Check everything, mount nothing
@@ -50,8 +50,13 @@ pub struct MountHelper {
     pub namespace: Option<String>,
 }
 
+/// True when this process was called as `mount.starsnap`.
+pub fn is_running() -> bool {
+    std::env::args_os().next().is_some_and(|program| is_helper(&program))
+}
+
 /// True when `program` (argv[0]) is a link called `mount.starsnap`.
-pub fn is_helper(program: &OsStr) -> bool {
+fn is_helper(program: &OsStr) -> bool {
     Path::new(program).file_name() == Some(OsStr::new(NAME))
 }
 
@@ -67,6 +72,8 @@ pub struct Options {
     pub repository_name: Option<String>,
     pub cache_dir: Option<PathBuf>,
     pub no_cache: bool,
+    /// Mount over a directory that is not empty.
+    pub nonempty: bool,
 }
 
 /// Who wrote the options: a person may be told that `rw` cannot be had, mount(8) adds it by itself.
@@ -139,6 +146,7 @@ impl Options {
         };
         match (name, value) {
             ("allow_other", None) => self.allow_other = true,
+            ("nonempty", None) => self.nonempty = true,
             ("no_cache", None) => self.no_cache = true,
             ("repository_name", Some(value)) if !value.is_empty() => self.repository_name = Some(value.to_owned()),
             ("cache_dir", Some(value)) if value.starts_with('/') => self.cache_dir = Some(value.into()),
@@ -154,7 +162,7 @@ impl Options {
             _ if from == From::SloppyMount => {}
             _ => {
                 return Err(format!(
-                    "option `{}` is unknown; known are ro, allow_other, repository_name=NAME, cache_dir=DIR, no_cache",
+                    "option `{}` is unknown; known are ro, allow_other, nonempty, repository_name=NAME, cache_dir=DIR, no_cache",
                     crate::output::printable(option)
                 ));
             }

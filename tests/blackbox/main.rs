@@ -7,5 +7,9 @@
 mod common;
 mod genuine;
 
+mod copies;
 mod exit_codes;
 mod generated;
+mod listing;
+mod mounting;
+mod trees;
