@@ -25,13 +25,8 @@ const SECRET: &[&str] = &[
     "jaas",
 ];
 
-/// Names that hold such a part and are no secrets: they switch a feature on, or say where to look.
-const HARMLESS: &[&str] = &[
-    "enable_keyword_sniff",
-    "aws.s3.use_instance_profile",
-    "aws.glue.use_instance_profile",
-    "aws.s3.use_aws_sdk_default_behavior",
-];
+/// Names that hold such a part by chance, and are no secrets.
+const HARMLESS: &[&str] = &["enable_keyword_sniff"];
 
 /// True when the value of the property `key` must not be shown: its name holds key, secret, password, token, credential or the like.
 pub fn is_secret(key: &str) -> bool {

@@ -86,8 +86,7 @@ fn stored(table: &Table, schema: &[Column], context: &Context, notes: &mut Vec<S
     out
 }
 
-/// The value to print for a stored property; none for one that StarRocks does not show, as it is its default, its own bookkeeping, or
-/// nothing that CREATE takes.
+/// The value to print for a stored property; none for one that StarRocks does not show. Of a materialized view it shows all but two.
 fn shown(
     table: &Table,
     schema: &[Column],
@@ -96,22 +95,16 @@ fn shown(
     value: &str,
     notes: &mut Vec<String>,
 ) -> Option<String> {
-    let level =
-        table.table_property.as_ref().and_then(|property| property.compression_level).filter(|level| *level > 0);
-    let hidden = match key {
-        "in_memory" | "storage_format" | "mv_sort_keys" | "file_bundling" => true,
-        "storage_type" => value.eq_ignore_ascii_case("COLUMN"),
-        "write_quorum" => value.eq_ignore_ascii_case("MAJORITY"),
-        "mutable_bucket_num" | "primary_index_cache_expire_sec" => value == "0",
-        "enable_load_profile" => value == "false",
-        "enable_statistic_collect_on_first_load" => value == "true",
-        "table_query_timeout" => value == "-1",
-        "storage_cooldown_time" => value == NO_COOLDOWN,
-        _ => key.starts_with("binlog_partition_") || key.starts_with("default."),
+    let view = table.clazz == "MaterializedView";
+    let hidden = match view {
+        true => matches!(key, "mv_sort_keys" | "warehouse"),
+        false => value.is_empty() || is_hidden(key, value),
     };
-    if hidden || value.is_empty() {
+    if hidden {
         return None;
     }
+    let level =
+        table.table_property.as_ref().and_then(|property| property.compression_level).filter(|level| *level > 0);
     match key {
         "compression" => Some(match (value, level) {
             ("LZ4_FRAME", _) => "LZ4".into(),
@@ -122,9 +115,24 @@ fn shown(
             Ok(milliseconds) => super::time(milliseconds.div_euclid(1000)),
             Err(_) => value.into(),
         }),
-        "unique_constraints" => Some(unique_constraints(table, schema, context, value)),
+        "unique_constraints" if !view => Some(unique_constraints(table, schema, context, value)),
         "foreign_key_constraints" => foreign_keys(context, value, notes),
         _ => Some(value.into()),
+    }
+}
+
+/// A table's property that is its default, StarRocks' own bookkeeping, or nothing that CREATE TABLE takes.
+fn is_hidden(key: &str, value: &str) -> bool {
+    match key {
+        "in_memory" | "storage_format" | "file_bundling" => true,
+        "storage_type" => value.eq_ignore_ascii_case("COLUMN"),
+        "write_quorum" => value.eq_ignore_ascii_case("MAJORITY"),
+        "mutable_bucket_num" | "primary_index_cache_expire_sec" => value == "0",
+        "enable_load_profile" => value == "false",
+        "enable_statistic_collect_on_first_load" => value == "true",
+        "table_query_timeout" => value == "-1",
+        "storage_cooldown_time" => value == NO_COOLDOWN,
+        _ => key.starts_with("binlog_partition_") || key.starts_with("default."),
     }
 }
 

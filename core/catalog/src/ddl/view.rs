@@ -72,7 +72,7 @@ fn output_columns<'a>(table: &Table, schema: &'a [Column]) -> Vec<&'a Column> {
 /// The sort key is stored as a property, names separated by commas.
 fn order_by(table: &Table) -> Option<String> {
     let keys = table.table_property.as_ref()?.properties.get("mv_sort_keys").filter(|keys| !keys.is_empty())?;
-    let names = keys.split(',').map(|name| quote::bare(name.trim())).collect::<Vec<_>>().join(", ");
+    let names = keys.split(',').map(|name| quote::bare(name.trim())).collect::<Vec<_>>().join(",");
     Some(format!("ORDER BY ({names})"))
 }
 

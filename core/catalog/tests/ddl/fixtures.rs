@@ -1,5 +1,8 @@
 //! The genuine catalogs: what `__meta` holds, and what StarRocks printed of it.
 
+// Each test file uses a part of it.
+#![allow(dead_code)]
+
 use starsnap_catalog::ddl::Context;
 use starsnap_catalog::info::JobInfo;
 use starsnap_catalog::meta;
