@@ -11,8 +11,8 @@ pub use names::{MAX_ESCAPED, escape, escape_rollup, give_way, is_shortened, unes
 pub use snapshot::SnapshotLayout;
 
 use crate::snapshot::{IndexEntry, PartitionEntry, PartitionKind, TableEntry};
-use names::claim;
-use std::collections::{HashMap, HashSet};
+use names::Names;
+use std::collections::HashMap;
 
 /// Name of the file with the catalog object, before it gives way.
 pub const TABLE_JSON: &str = "table.json";
@@ -103,24 +103,19 @@ pub struct TableLayout {
 impl TableLayout {
     /// The layout of `entry`'s directory.
     pub fn of(entry: &TableEntry) -> TableLayout {
-        let mut taken = HashSet::new();
+        let mut names = Names::default();
         let mut partition_dirs = Vec::with_capacity(entry.partitions.len());
         let mut tablets = Vec::new();
         for (at, partition) in entry.partitions.iter().enumerate() {
-            let dir = claim(&mut taken, &partition_dir(partition.kind, &partition.name), "");
+            let dir = names.claim(&partition_dir(partition.kind, &partition.name), "");
             place_tablets(at, partition, &dir, &mut tablets);
             partition_dirs.push(dir);
         }
-        let mut ours = |name: &str| {
-            let name = give_way(name, |name| taken.contains(name));
-            taken.insert(name.clone());
-            name
-        };
         TableLayout {
-            table_json: ours(TABLE_JSON),
-            schema_sql: ours(SCHEMA_SQL),
-            rows_csv: ours(ROWS_CSV),
-            rows_jsonl: ours(ROWS_JSONL),
+            table_json: names.ours(TABLE_JSON),
+            schema_sql: names.ours(SCHEMA_SQL),
+            rows_csv: names.ours(ROWS_CSV),
+            rows_jsonl: names.ours(ROWS_JSONL),
             partition_dirs,
             tablets,
         }
@@ -130,14 +125,13 @@ impl TableLayout {
 fn place_tablets(partition: usize, entry: &PartitionEntry, partition_dir: &str, out: &mut Vec<TabletPlace>) {
     // Physical partitions share the directories: one per rollup, however many of them there are.
     let mut rollup_dirs: HashMap<&str, String> = HashMap::new();
-    let mut taken = HashSet::new();
+    let mut names = Names::default();
     let mut ids: HashMap<(Option<&str>, i64), u64> = HashMap::new();
     for (physical, physical_entry) in entry.physicals.iter().enumerate() {
         for (index, IndexEntry { name, base, tablets, .. }) in physical_entry.indexes.iter().enumerate() {
             let rollup = (!base).then_some(name.as_str());
-            let rollup_dir = rollup.map(|name| {
-                rollup_dirs.entry(name).or_insert_with(|| claim(&mut taken, &escape_rollup(name), "")).clone()
-            });
+            let rollup_dir = rollup
+                .map(|name| rollup_dirs.entry(name).or_insert_with(|| names.claim(&escape_rollup(name), "")).clone());
             for (tablet, tablet_entry) in tablets.iter().enumerate() {
                 // Ids are unique in a sound catalog; a damaged one must not put two tablets into one directory.
                 let count = ids.entry((rollup, tablet_entry.id)).or_default();

@@ -275,9 +275,8 @@ impl Settle<'_> {
             return Err(self.error(format!("its index {index:?} has {count} tablets for {buckets} buckets")));
         }
         entry.id = stored.id;
-        if entry.schema_hash == 0 {
-            entry.schema_hash = self.hashes.get(&stored.id).copied().unwrap_or_default();
-        }
+        // StarRocks writes the schema's own hash into `__info`: two that differ would be a contradiction of our making.
+        entry.schema_hash = self.hashes.get(&stored.id).copied().unwrap_or(entry.schema_hash);
         let mut known: HashMap<i64, Tablet> = stored.tablets.drain(..).map(|tablet| (tablet.id, tablet)).collect();
         let mut seen = HashSet::new();
         for tablet in &entry.tablets {

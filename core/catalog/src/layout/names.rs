@@ -4,7 +4,7 @@
 //! `%#` (told apart by number), `%temporary`, `%view`, `%function`, or it stands alone (the empty name). So marked components never meet
 //! escaped ones. The same goes for components with a leading dot, as a stored leading dot is escaped.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 /// Longest escaped name in bytes. The rest of the 255 bytes that file systems allow is room for marks and extensions.
@@ -105,16 +105,48 @@ pub fn give_way(ours: &str, taken: impl Fn(&str) -> bool) -> String {
     name
 }
 
-/// Takes `base` + `extension` for an object, or with `%#2`, `%#3`, … before the extension what is still free. Needed only where a
-/// repository contradicts itself (two tables of one name), or the hashes of shortened names meet.
-pub(super) fn claim(taken: &mut HashSet<String>, base: &str, extension: &str) -> String {
-    let mut name = format!("{base}{extension}");
-    let mut number = 2u64;
-    while !taken.insert(name.clone()) {
-        name = format!("{base}%#{number}{extension}");
-        number += 1;
+/// The names of one directory.
+#[derive(Default)]
+pub(super) struct Names {
+    taken: HashSet<String>,
+    /// The number to try next, by base and extension: a damaged file may have very many objects of one name.
+    next: HashMap<(String, &'static str), u64>,
+}
+
+impl Names {
+    /// True when something has the name.
+    pub fn has(&self, name: &str) -> bool {
+        self.taken.contains(name)
     }
-    name
+
+    /// Takes a name; false when something has it.
+    pub fn take(&mut self, name: &str) -> bool {
+        !self.has(name) && self.taken.insert(name.to_owned())
+    }
+
+    /// Takes `base` + `extension` for an object, or with `%#2`, `%#3`, … before the extension what is still free. Needed only where a
+    /// repository contradicts itself (two tables of one name), or the hashes of shortened names meet.
+    pub fn claim(&mut self, base: &str, extension: &'static str) -> String {
+        let mut name = format!("{base}{extension}");
+        if self.take(&name) {
+            return name;
+        }
+        let number = self.next.entry((base.to_owned(), extension)).or_insert(2);
+        loop {
+            name = format!("{base}%#{number}{extension}");
+            *number += 1;
+            if self.taken.insert(name.clone()) {
+                return name;
+            }
+        }
+    }
+
+    /// Takes a name for a file of ours, which gives way.
+    pub fn ours(&mut self, name: &str) -> String {
+        let name = give_way(name, |name| self.has(name));
+        self.take(&name);
+        name
+    }
 }
 
 /// Digits, perhaps with a sign: what a tablet id looks like. No id has 32 of them.

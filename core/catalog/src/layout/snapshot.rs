@@ -1,10 +1,10 @@
 //! Names in the directory of one snapshot.
 
-use super::names::{claim, escape, give_way};
+use super::names::{Names, escape};
 use crate::ddl::function_signature;
 use crate::model::{Catalog, Function};
 use crate::snapshot::{CatalogText, Snapshot, TableKind};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// Layout of one snapshot's directory (`<label>/<timestamp>/`).
 ///
@@ -25,24 +25,19 @@ pub struct SnapshotLayout {
 impl SnapshotLayout {
     /// The layout of `snapshot`'s directory.
     pub fn of(snapshot: &Snapshot) -> SnapshotLayout {
-        let mut taken = HashSet::new();
-        let tables = table_names(snapshot, &mut taken);
-        let functions = function_names(&snapshot.functions, &mut taken);
-        let mut in_catalogs = HashSet::new();
+        let mut names = Names::default();
+        let tables = table_names(snapshot, &mut names);
+        let functions = function_names(&snapshot.functions, &mut names);
+        let mut in_catalogs = Names::default();
         let catalogs = snapshot.catalogs.iter().map(|text| {
             let base = text.parse::<Catalog>().map_or_else(|_| "%catalog".into(), |catalog| escape(&catalog.name));
-            claim(&mut in_catalogs, &base, ".sql")
+            in_catalogs.claim(&base, ".sql")
         });
         let catalogs = catalogs.collect();
-        let mut ours = |name: &str| {
-            let name = give_way(name, |name| taken.contains(name));
-            taken.insert(name.clone());
-            name
-        };
         SnapshotLayout {
-            snapshot_json: ours("snapshot.json"),
-            restore_sql: ours("restore.sql"),
-            catalogs_dir: ours("catalogs"),
+            snapshot_json: names.ours("snapshot.json"),
+            restore_sql: names.ours("restore.sql"),
+            catalogs_dir: names.ours("catalogs"),
             tables,
             functions,
             catalogs,
@@ -51,12 +46,12 @@ impl SnapshotLayout {
 }
 
 /// Directories take their names first; then views, which become `<name>%view.sql` beside a table `<name>.sql`.
-fn table_names(snapshot: &Snapshot, taken: &mut HashSet<String>) -> Vec<String> {
+fn table_names(snapshot: &Snapshot, taken: &mut Names) -> Vec<String> {
     let mut names = vec![String::new(); snapshot.tables.len()];
     let of_kind =
         |view: bool| snapshot.tables.iter().enumerate().filter(move |(_, t)| (t.kind == TableKind::View) == view);
     for (at, table) in of_kind(false) {
-        names[at] = claim(taken, &escape(&table.name), "");
+        names[at] = taken.claim(&escape(&table.name), "");
     }
     for (at, view) in of_kind(true) {
         names[at] = claim_sql(taken, &escape(&view.name), "%view");
@@ -65,7 +60,7 @@ fn table_names(snapshot: &Snapshot, taken: &mut HashSet<String>) -> Vec<String> 
 }
 
 /// `<name>.sql`, or `<name>(<types>).sql` where several functions share the name or something else has it.
-fn function_names(functions: &[CatalogText], taken: &mut HashSet<String>) -> Vec<String> {
+fn function_names(functions: &[CatalogText], taken: &mut Names) -> Vec<String> {
     let functions: Vec<Option<Function>> = functions.iter().map(|text| text.parse().ok()).collect();
     let mut overloads: HashMap<&str, usize> = HashMap::new();
     for function in functions.iter().flatten() {
@@ -74,11 +69,11 @@ fn function_names(functions: &[CatalogText], taken: &mut HashSet<String>) -> Vec
     let name_of = |function: &Option<Function>| {
         let Some(function) = function else {
             // Not readable as a function: still shown, and told apart by number.
-            return claim(taken, "%function", ".sql");
+            return taken.claim("%function", ".sql");
         };
         let name = escape(&function.name.name);
         let overloaded = overloads.get(function.name.name.as_str()).is_some_and(|count| *count > 1);
-        if !overloaded && taken.insert(format!("{name}.sql")) {
+        if !overloaded && taken.take(&format!("{name}.sql")) {
             return format!("{name}.sql");
         }
         claim_sql(taken, &escape(&function_signature(function)), "%function")
@@ -87,7 +82,7 @@ fn function_names(functions: &[CatalogText], taken: &mut HashSet<String>) -> Vec
 }
 
 /// Takes `<name>.sql`, else `<name><mark>.sql`, else that with a number.
-fn claim_sql(taken: &mut HashSet<String>, name: &str, mark: &str) -> String {
+fn claim_sql(taken: &mut Names, name: &str, mark: &str) -> String {
     let plain = format!("{name}.sql");
-    if taken.insert(plain.clone()) { plain } else { claim(taken, &format!("{name}{mark}"), ".sql") }
+    if taken.take(&plain) { plain } else { taken.claim(&format!("{name}{mark}"), ".sql") }
 }
