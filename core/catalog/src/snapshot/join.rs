@@ -50,6 +50,10 @@ pub(super) fn join(info: Option<&JobInfo>, meta: Option<&BackupMeta>) -> Result<
         snapshot.catalogs = meta.catalogs.iter().map(CatalogText::of).collect::<Result<_>>()?;
     }
     snapshot.disagreements = joiner.disagreements;
+    if joiner.untold > 0 {
+        let what = format!("`__info` and `__meta` disagree in {} more places", joiner.untold);
+        snapshot.disagreements.push(Disagreement { object: "the snapshot".into(), what });
+    }
     Ok(snapshot)
 }
 
@@ -76,15 +80,15 @@ struct Place<'a> {
 impl fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(index) = self.index {
-            write!(f, "index {index} of ")?;
+            write!(f, "index {index:.LONGEST_NAME$} of ")?;
         }
         if let Some(physical) = self.physical {
             write!(f, "physical partition {physical} of ")?;
         }
         if let Some(partition) = self.partition {
-            write!(f, "partition {partition} of ")?;
+            write!(f, "partition {partition:.LONGEST_NAME$} of ")?;
         }
-        write!(f, "table {}", self.table)
+        write!(f, "table {:.LONGEST_NAME$}", self.table)
     }
 }
 
@@ -97,14 +101,25 @@ struct TableContext<'a> {
     index_names: HashMap<i64, &'a str>,
 }
 
+/// A hostile snapshot may contradict itself a million times over; nobody reads so much.
+const MOST_TOLD: usize = 10_000;
+/// The longest name that StarRocks takes, in characters: a longer one is cut where it is told.
+const LONGEST_NAME: usize = 1024;
+
 #[derive(Default)]
 struct Joiner {
     disagreements: Vec<Disagreement>,
+    /// Beyond [`MOST_TOLD`].
+    untold: usize,
 }
 
 impl Joiner {
     fn note(&mut self, place: &Place, what: impl Into<String>) {
-        self.disagreements.push(Disagreement { object: place.to_string(), what: what.into() });
+        if self.disagreements.len() < MOST_TOLD {
+            self.disagreements.push(Disagreement { object: place.to_string(), what: what.into() });
+        } else {
+            self.untold += 1;
+        }
     }
 
     /// Presence, id and name of an object; true when both have it.
@@ -118,7 +133,7 @@ impl Joiner {
                     let name = without_id(info.name, info.id);
                     let lost = name.contains(['?', '\u{fffd}']);
                     let why = if lost { ": a charset lost its name, and StarRocks cannot restore it so" } else { "" };
-                    self.note(place, format!("`__info` calls it {name}{why}"));
+                    self.note(place, format!("`__info` calls it {name:.LONGEST_NAME$}{why}"));
                 }
                 return true;
             }
@@ -135,7 +150,7 @@ impl Joiner {
         let both = self.compare(&place, info.as_ref(), meta.as_ref());
         let place = Place { both, ..place };
         if let Some(meta) = meta.filter(|meta| meta.object.name != meta.name) {
-            self.note(&place, format!("its catalog object in `__meta` is called {}", meta.object.name));
+            self.note(&place, format!("its catalog object in `__meta` is called {:.LONGEST_NAME$}", meta.object.name));
         }
         let index_names = meta.iter().flat_map(|meta| &meta.object.index_name_to_id);
         let context = TableContext {

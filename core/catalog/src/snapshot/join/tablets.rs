@@ -140,7 +140,7 @@ impl Joiner {
             match id.parse() {
                 Ok(id) if known.contains(&id) => {}
                 Ok(id) => left_out.push(id),
-                Err(_) => self.note(place, format!("`__info` lists a tablet {id:?}, which is no number")),
+                Err(_) => self.note(place, format!("`__info` lists a tablet {id:.40?}, which is no number")),
             }
         }
         if !left_out.is_empty() {
