@@ -5,6 +5,7 @@ mod common;
 
 use common::Case;
 use serde_json::Value;
+use starsnap_catalog::ddl::{Context, schema_sql};
 use starsnap_catalog::info::JobInfo;
 use starsnap_catalog::layout::{SnapshotLayout, TableLayout};
 use starsnap_catalog::meta;
@@ -94,6 +95,9 @@ fn same_content(case: &Case, before: &TableEntry, after: &TableEntry) {
     contains(&at, &mut vec![], &value(before), &value(after));
     let table = |entry: &TableEntry| entry.parse().unwrap().unwrap();
     assert_eq!(schema_differences(&table(before), &table(after)), Vec::<String>::new(), "{at}");
+    let context = Context { database: "db".into(), ..Context::default() };
+    let statement = |entry| schema_sql(&table(entry), &context).unwrap();
+    assert_eq!(statement(before), statement(after), "{at}");
 }
 
 /// Every key and value of `old` is in `new`, but for what layout P1 has elsewhere.
