@@ -9,7 +9,10 @@ mod genuine;
 
 mod copies;
 mod exit_codes;
+mod gallery;
 mod generated;
+mod hostile;
+mod kills;
 mod listing;
 mod mounting;
 mod trees;

@@ -1,0 +1,321 @@
+//! Damaged and hostile repositories: a clear error that names the object, the other snapshots still usable, no crash, nothing read or
+//! written outside, no unbounded memory, nothing half-restored in sight.
+
+use crate::common::{Ran, World, content, files, unmount};
+use crate::genuine;
+use md5::{Digest, Md5};
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What stands outside of the repository and must never be seen.
+const OUTSIDE: &str = "what stands outside of the repository";
+
+/// The label that is damaged.
+const VICTIM: &str = "sr_hub_full";
+
+/// A copy of a genuine repository, to be damaged.
+struct Victim {
+    world: World,
+    location: PathBuf,
+}
+
+impl Victim {
+    fn new() -> Victim {
+        let world = World::new();
+        let mut copy = Command::new("cp");
+        copy.arg("-r").arg(genuine::one("sr35/hub").location()).arg(world.path("location"));
+        Ran::of(copy).ok();
+        fs::create_dir(world.path("outside")).unwrap();
+        fs::write(world.path("outside/secret"), OUTSIDE).unwrap();
+        Victim { location: world.path("location"), world }
+    }
+
+    fn label(&self) -> PathBuf {
+        self.location.join("__starrocks_repository_hub_repo").join(format!("__ss_{VICTIM}"))
+    }
+
+    /// `__meta` or `__info` of the label.
+    fn file(&self, beginning: &str) -> PathBuf {
+        let entries = fs::read_dir(self.label()).unwrap().map(|entry| entry.unwrap());
+        entries.map(|entry| entry.path()).find(|path| name(path).starts_with(beginning)).unwrap()
+    }
+
+    /// Gives `__meta` or `__info` other content, under a name with its md5.
+    fn replace(&self, beginning: &str, bytes: &[u8]) {
+        let old = self.file(beginning);
+        let base = name(&old).rsplit_once('.').unwrap().0.to_owned();
+        fs::remove_file(&old).unwrap();
+        fs::write(old.with_file_name(format!("{base}.{}", hex::encode(Md5::digest(bytes)))), bytes).unwrap();
+    }
+
+    /// A tablet of table `users`.
+    fn tablet(&self) -> PathBuf {
+        self.label().join("__ss_content/__db_10001/__tbl_10054/__part_10056/__idx_10055/__10057")
+    }
+
+    /// The tablet's segment.
+    fn segment(&self) -> PathBuf {
+        let entries = fs::read_dir(self.tablet()).unwrap().map(|entry| entry.unwrap().path());
+        entries.into_iter().find(|path| name(path).contains(".dat.")).unwrap()
+    }
+
+    /// Runs with little memory; must not crash.
+    fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Ran {
+        let mut command = self.world.environment(Command::new("sh"));
+        command.args(["-c", "ulimit -v 2000000; exec \"$0\" \"$@\"", crate::common::binary()]).args(args);
+        let ran = Ran::of(command);
+        assert!([0, 1, 2, 3, 10].contains(&ran.code), "crashed with {}: {}", ran.code, ran.stderr);
+        assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
+        ran
+    }
+
+    fn restore(&self, label: &str) -> Ran {
+        let warehouse = self.world.path("warehouse");
+        let args = ["restore".as_ref(), self.location.as_os_str(), label.as_ref(), "--warehouse".as_ref()];
+        self.run(args.into_iter().chain([warehouse.as_os_str()]))
+    }
+
+    /// Whatever is wrong with the victim, all else works, and nothing is seen of the outside.
+    fn others_are_usable(&self) {
+        self.run(["ls".as_ref(), self.location.as_os_str(), "-R".as_ref(), "--json".as_ref()]);
+        let listing = self.run(["snapshots".as_ref(), self.location.as_os_str(), "--json".as_ref()]).ok().json();
+        let listed = listing["snapshots"].as_array().unwrap();
+        for label in ["orders_two_partitions", "sr_member_backup", "sr_member_backup2"] {
+            let other = listed.iter().find(|snapshot| snapshot["label"] == label).unwrap();
+            assert_eq!(other["status"], "ok", "{other}");
+        }
+        self.restore("orders_two_partitions").ok();
+
+        let point = self.world.dir("mnt");
+        self.run(["mount".as_ref(), self.location.as_os_str(), point.as_os_str()]).ok();
+        let label = genuine::one("sr35/hub").labels().remove("sr_member_backup").unwrap();
+        for (path, expected) in &label.files {
+            assert_eq!(content(&point.join("sr_member_backup/latest").join(path)), *expected, "{path}");
+        }
+        let mut grep = Command::new("grep");
+        let found = Ran::of({
+            grep.args(["-r", "-l", OUTSIDE]).arg(&point);
+            grep
+        });
+        unmount(&point);
+        assert_eq!(found.stdout, "", "the mount shows the outside");
+        assert_eq!(fs::read_dir(self.world.path("outside")).unwrap().count(), 1, "something was written outside");
+    }
+
+    /// The victim is listed as broken; `named` is in what is said of it.
+    fn is_broken(&self, named: &str) {
+        let listing = self.run(["snapshots".as_ref(), self.location.as_os_str(), "--json".as_ref()]).ok().json();
+        let listed = listing["snapshots"].as_array().unwrap().iter().find(|snapshot| snapshot["label"] == VICTIM);
+        let listed = listed.unwrap();
+        assert_eq!(listed["status"], "broken", "{listed}");
+        assert!(listed["problems"].to_string().contains(named), "{named} is not named: {listed}");
+    }
+
+    /// A restore of all says what is wrong with `users`, restores the rest, and leaves nothing of it in sight.
+    fn users_cannot_be_restored(&self, named: &str) {
+        self.restore(VICTIM).code(3).says("users").says(named);
+        let database = self.world.path("warehouse/sr_hub");
+        assert!(!database.join("users").exists(), "a damaged table is in the warehouse");
+        assert!(database.join("sr_member/schema.sql").exists());
+        let table = self.world.run([
+            "restore".as_ref(),
+            self.location.as_os_str(),
+            VICTIM.as_ref(),
+            "--table".as_ref(),
+            "users".as_ref(),
+            "--warehouse".as_ref(),
+            self.world.path("warehouse").as_os_str(),
+        ]);
+        table.code(1).says(named);
+        assert!(!database.join("users").exists());
+    }
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap().to_string_lossy().into_owned()
+}
+
+/// `__meta` around JSON text.
+fn meta(json: &[u8]) -> Vec<u8> {
+    [&u32::try_from(json.len()).unwrap().to_be_bytes(), json].concat()
+}
+
+#[test]
+fn a_flipped_byte_is_found_and_named() {
+    let victim = Victim::new();
+    let segment = victim.segment();
+    let mut bytes = fs::read(&segment).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&segment, bytes).unwrap();
+    victim.users_cannot_be_restored(name(&segment).rsplit_once('.').unwrap().0);
+    victim.others_are_usable();
+}
+
+#[test]
+fn a_truncated_file_is_found_and_named() {
+    let victim = Victim::new();
+    let segment = victim.segment();
+    fs::File::options().write(true).open(&segment).unwrap().set_len(100).unwrap();
+    victim.users_cannot_be_restored(name(&segment).rsplit_once('.').unwrap().0);
+    victim.others_are_usable();
+}
+
+#[test]
+fn an_empty_or_missing_tablet_is_named() {
+    for empty in [true, false] {
+        let victim = Victim::new();
+        fs::remove_dir_all(victim.tablet()).unwrap();
+        if empty {
+            fs::create_dir(victim.tablet()).unwrap();
+        }
+        victim.is_broken("10057");
+        victim.users_cannot_be_restored("10057");
+        victim.others_are_usable();
+    }
+}
+
+#[test]
+fn a_stray_part_file_and_two_variants_of_one_file_are_named() {
+    let victim = Victim::new();
+    let segment = victim.segment();
+    fs::write(format!("{}.part", segment.display()), "half").unwrap();
+    victim.is_broken(".part");
+    victim.others_are_usable();
+
+    let victim = Victim::new();
+    let segment = name(&victim.segment()).rsplit_once('.').unwrap().0.to_owned();
+    fs::write(victim.tablet().join(format!("{segment}.{}", hex::encode(Md5::digest(b"other")))), "other").unwrap();
+    victim.is_broken(&segment);
+    victim.users_cannot_be_restored(&segment);
+    victim.others_are_usable();
+}
+
+#[test]
+fn a_truncated_or_senseless_meta_is_named() {
+    let deep = [b"{\"tblNameMap\":".to_vec(), vec![b'['; 3_000_000]].concat();
+    let genuine = fs::read(Victim::new().file("__meta.")).unwrap();
+    let two_gib = [&[0x7f, 0xff, 0xff, 0xff], &genuine[4..]].concat();
+    let strings = [b"\x00\x00\x00\x01\x7f\xff\xff\xff".as_slice(), &[0; 64]].concat();
+    let cases: [&[u8]; 7] =
+        [b"", b"\0\0\0\x02{", &genuine[..genuine.len() / 2], &two_gib, &meta(&deep), &strings, &[0xff; 4096]];
+    for bytes in cases {
+        let victim = Victim::new();
+        victim.replace("__meta.", bytes);
+        victim.is_broken("__meta");
+        assert_ne!(victim.restore(VICTIM).says("__meta").code, 0);
+        let database = victim.world.path("warehouse/sr_hub");
+        let restored = fs::read_dir(&database).map(|entries| {
+            entries.filter(|entry| !entry.as_ref().unwrap().file_name().to_string_lossy().starts_with('.')).count()
+        });
+        assert_eq!(restored.unwrap_or(0), 0, "something was restored without a catalog");
+        victim.others_are_usable();
+    }
+}
+
+#[test]
+fn a_senseless_info_is_named() {
+    let deep = [b"{\"name\":".to_vec(), vec![b'{'; 1_000_000]].concat();
+    let cases: [&[u8]; 4] = [b"", b"{\"name\":\"x\"", &deep, b"{\"backup_objects\":{\"users\":{\"id\":\"\"}}}"];
+    for bytes in cases {
+        let victim = Victim::new();
+        victim.replace("__info_", bytes);
+        victim.is_broken("__info");
+        assert_ne!(victim.restore(VICTIM).says("__info").code, 0);
+        victim.others_are_usable();
+    }
+}
+
+#[test]
+fn wrong_md5_of_meta_is_found() {
+    let victim = Victim::new();
+    let file = victim.file("__meta.");
+    let mut bytes = fs::read(&file).unwrap();
+    let at = bytes.windows(5).position(|window| window == b"users").unwrap();
+    bytes[at] = b'U';
+    fs::write(&file, bytes).unwrap();
+    victim.is_broken("__meta");
+    victim.others_are_usable();
+}
+
+#[test]
+fn symbolic_links_are_not_followed() {
+    let victim = Victim::new();
+    let outside = victim.world.path("outside");
+    let segment = victim.segment();
+    fs::remove_file(&segment).unwrap();
+    symlink(outside.join("secret"), &segment).unwrap();
+    victim.users_cannot_be_restored("10057");
+    victim.others_are_usable();
+
+    let victim = Victim::new();
+    let outside = victim.world.path("outside");
+    fs::remove_dir_all(victim.tablet()).unwrap();
+    symlink(&outside, victim.tablet()).unwrap();
+    symlink(&outside, victim.location.join("__starrocks_repository_hub_repo/__ss_evil")).unwrap();
+    symlink(&outside, victim.location.join("__starrocks_repository_evil")).unwrap();
+    victim.users_cannot_be_restored("10057");
+    victim.others_are_usable();
+}
+
+#[test]
+fn names_that_are_paths_stay_names() {
+    for evil in ["../us", "a/../", "..\\u0000", ".\\u001bx", "/etc/"] {
+        let victim = Victim::new();
+        let rename =
+            |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap().replace("\"users\"", &format!("\"{evil}\""));
+        let bytes = fs::read(victim.file("__meta.")).unwrap();
+        victim.replace("__meta.", &meta(rename(&bytes[4..]).as_bytes()));
+        let bytes = fs::read(victim.file("__info_")).unwrap();
+        victim.replace("__info_", rename(&bytes).as_bytes());
+        let before = files(victim.world.path("").as_path()).len();
+        victim.restore(VICTIM);
+        let all = files(victim.world.path("").as_path());
+        let outside = all.iter().filter(|path| {
+            let inside = ["warehouse/sr_hub/", "location/", "cache/", "outside/secret", "warehouse/"];
+            !inside.iter().any(|dir| path.starts_with(dir))
+        });
+        assert_eq!(outside.count(), 0, "{evil}: files outside of the warehouse, {before} files before");
+        let listing =
+            victim.run(["ls".as_ref(), victim.location.as_os_str(), "sr_hub_full/latest".as_ref()]).ok().stdout;
+        assert!(!listing.contains('\u{1b}') && !listing.contains('\0') && !listing.contains("../"), "{listing:?}");
+        victim.others_are_usable();
+    }
+}
+
+#[test]
+fn strange_names_of_files_are_survived() {
+    let victim = Victim::new();
+    let label = victim.label();
+    let bytes = |name: &[u8]| OsStr::from_bytes(name).to_owned();
+    fs::write(victim.tablet().join(bytes(b"\xff\xfe.dat.00000000000000000000000000000000")), "x").unwrap();
+    fs::write(label.join(bytes(b"new\nline\x1b[2J")), "x").unwrap();
+    fs::create_dir(label.parent().unwrap().join(bytes(b"__ss_\xff"))).unwrap();
+    fs::create_dir(label.parent().unwrap().join(bytes(b"__ss_a\nb\x1b[31m"))).unwrap();
+    fs::create_dir(label.parent().unwrap().join("__ss_")).unwrap();
+    fs::write(label.parent().unwrap().join("__ss_file"), "no directory").unwrap();
+    let text = victim.run(["snapshots".as_ref(), victim.location.as_os_str()]).ok().stdout;
+    assert!(!text.contains('\u{1b}'), "{text:?}");
+    let text = victim.run(["ls".as_ref(), victim.location.as_os_str(), "-R".as_ref()]).ok().stdout;
+    assert!(!text.contains('\u{1b}'), "{text:?}");
+    victim.others_are_usable();
+}
+
+#[test]
+fn no_repo_info_or_a_senseless_one_is_an_error() {
+    for bytes in [None, Some(b"".as_slice()), Some(b"{"), Some(&[b'['; 200_000])] {
+        let victim = Victim::new();
+        let info = victim.location.join("__starrocks_repository_hub_repo/__repo_info");
+        match bytes {
+            None => fs::remove_file(&info).unwrap(),
+            Some(bytes) => fs::write(&info, bytes).unwrap(),
+        }
+        let ran = victim.run(["snapshots".as_ref(), victim.location.as_os_str()]);
+        assert_ne!(ran.code, 0);
+        assert!(ran.stderr.contains("__repo_info"), "{}", ran.stderr);
+    }
+}
