@@ -29,7 +29,7 @@ fn named(dir: &Path, base: &str, bytes: &[u8]) {
     fs::write(dir.join(format!("{base}.{}", md5::of(bytes))), bytes).unwrap();
 }
 
-fn tail<'a>(path: &'a Path) -> &'a str {
+fn tail(path: &Path) -> &str {
     path.file_name().unwrap().to_str().unwrap()
 }
 
