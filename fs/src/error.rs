@@ -50,8 +50,6 @@ impl FsError {
                 ErrorKind::PermissionDenied => libc::EACCES,
                 ErrorKind::Exists => libc::EEXIST,
                 ErrorKind::Unsupported => libc::EOPNOTSUPP,
-                // A name that the repository refuses is a name that is not there.
-                ErrorKind::Invalid => libc::ENOENT,
                 _ => libc::EIO,
             },
         }

@@ -579,9 +579,8 @@ fn report(tree: &SnapshotTree) {
     }
     for table in &open.catalog.tables {
         let problems = generated::problems(tree, table);
-        if let Some(first) = problems.get(open.problems.len()) {
-            let more = problems.len() - open.problems.len() - 1;
-            let (label, at, name) = (&open.label, &open.timestamp, &table.name);
+        if let Some((first, more)) = problems.split_first() {
+            let (label, at, name, more) = (&open.label, &open.timestamp, &table.name, more.len());
             tracing::warn!(more, "table {name} of snapshot {label}@{at}: {first} (table.json lists all)");
         }
     }

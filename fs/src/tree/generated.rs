@@ -46,10 +46,11 @@ fn table_json(snapshot: &SnapshotTree, table: u32, repository: &str) -> Result<S
     })
 }
 
-/// Everything wrong with a table, one sentence each: what its catalog lacks, what its content lacks.
+/// Everything wrong with a table, one sentence each: what its catalog lacks, what its content lacks. What is wrong with the snapshot as a
+/// whole is in `snapshot.json`.
 pub(super) fn problems(snapshot: &SnapshotTree, entry: &TableEntry) -> Vec<String> {
     let open = &snapshot.open;
-    let mut problems = open.problems.clone();
+    let mut problems = Vec::new();
     if entry.catalog.is_none() {
         problems.push("no schema is known: __meta does not hold this table".into());
     }
