@@ -178,15 +178,25 @@ fn restore_of_tables_is_in_the_form_of_every_version() {
     let snapshot = Snapshot {
         label: "sr_member_backup".into(),
         database: "sr_hub".into(),
-        tables: vec![entry("sr_member", TableKind::Table), entry("a`b", TableKind::Table)],
+        tables: vec![
+            entry("m", TableKind::MaterializedView),
+            entry("sr_member", TableKind::Table),
+            entry("a`b", TableKind::Table),
+        ],
         ..Snapshot::default()
     };
     let sql = ddl::restore_sql(&snapshot, "test_repo", "2023-02-07-14-45-53-143");
     holds(&sql, "replication_num");
     assert!(sql.ends_with(
-        "RESTORE SNAPSHOT `sr_hub`.`sr_member_backup` FROM `test_repo`\nON (\n  `sr_member`,\n  `a``b`\n)\nPROPERTIES (\n  \
+        "RESTORE SNAPSHOT `sr_hub`.`sr_member_backup` FROM `test_repo`\nON (\n  `sr_member`,\n  `a``b`,\n  `m`\n)\nPROPERTIES (\n  \
          \"backup_timestamp\" = \"2023-02-07-14-45-53-143\"\n);\n"
     ));
+}
+
+#[test]
+fn an_unfinished_backup_has_no_restore() {
+    let sql = ddl::restore_sql(&Snapshot::default(), "r", "incomplete");
+    assert!(sql.starts_with("-- There is no statement") && sql.lines().count() == 1, "{sql}");
 }
 
 #[test]

@@ -20,8 +20,17 @@ pub enum Quoting {
     WhereNeeded,
 }
 
+/// Expressions longer than this are printed as stored: nobody writes such, and the work grows with their length times the columns.
+const MAX_LENGTH: usize = 64 << 10;
+
+/// Casts within casts beyond this keep their parentheses.
+const MAX_DEPTH: usize = 64;
+
 /// The expression with current column names.
 pub fn rename(text: &str, columns: &[Named], quoting: Quoting) -> String {
+    if text.len() > MAX_LENGTH {
+        return text.to_owned();
+    }
     let mut out = String::with_capacity(text.len() + 16);
     let mut rest = text;
     let mut last_word = String::new();
@@ -127,16 +136,20 @@ fn quoted_length(text: &str, quote: char) -> usize {
 
 /// `CAST((f(x)) AS T)` as `CAST(f(x) AS T)`: the stored text puts needless parentheses there.
 pub fn plain_casts(text: &str) -> String {
+    if text.len() > MAX_LENGTH { text.to_owned() } else { casts_within(text, MAX_DEPTH) }
+}
+
+fn casts_within(text: &str, depth: usize) -> String {
     const CAST: &str = "CAST((";
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(char) = rest.chars().next() {
-        if rest.starts_with(CAST) && !out.ends_with(is_word) {
+        if depth > 0 && rest.starts_with(CAST) && !out.ends_with(is_word) {
             let inner = &rest[CAST.len()..];
             if let Some((body, after)) = split_at_closing(inner).filter(|(_, after)| after.starts_with(" AS ")) {
                 // Only the outermost parenthesis goes; what is inside may hold further casts.
                 out.push_str("CAST(");
-                out.push_str(&plain_casts(body));
+                out.push_str(&casts_within(body, depth - 1));
                 rest = after;
                 continue;
             }
@@ -210,6 +223,9 @@ pub fn time_slice_arguments(text: &str) -> String {
 /// The expression of a materialized view's partition clause: `` `db`.`mv`.`d` `` loses its qualifiers, the column stands between backticks.
 /// 2023-12 stored `db.mv.d` bare, so qualifiers are found before a known column's name.
 pub fn unqualified(text: &str, columns: &[Named], database: &str, table: &str) -> String {
+    if text.len() > MAX_LENGTH {
+        return text.to_owned();
+    }
     let mut text = text.to_owned();
     for qualifier in [
         format!("{}.{}.", quote::name(database), quote::name(table)),
@@ -286,6 +302,21 @@ mod tests {
             without_cast("CAST(substring(s, 3) AS BIGINT)", &["from_unixtime"]),
             "CAST(substring(s, 3) AS BIGINT)"
         );
+    }
+
+    #[test]
+    fn hostile_expressions_cost_little() {
+        let deep = |levels: usize| format!("{}f(x){}", "CAST((".repeat(levels), ") AS INT)".repeat(levels));
+        assert!(plain_casts(&deep(1000)).starts_with("CAST(CAST("));
+        assert_eq!(plain_casts(&deep(100_000)), deep(100_000));
+        for broken in ["'", "`", "\"\\", "CAST((", "CAST(('", "INTERVAL", "((((", "a.`b", "😀'😀"] {
+            let _ = unqualified(
+                &plain_casts(&rename(broken, &columns(&["a", "b"]), Quoting::Always)),
+                &columns(&["a"]),
+                "d",
+                "t",
+            );
+        }
     }
 
     #[test]

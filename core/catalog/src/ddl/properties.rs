@@ -127,7 +127,7 @@ fn is_hidden(key: &str, value: &str) -> bool {
         "in_memory" | "storage_format" | "file_bundling" => true,
         "storage_type" => value.eq_ignore_ascii_case("COLUMN"),
         "write_quorum" => value.eq_ignore_ascii_case("MAJORITY"),
-        "mutable_bucket_num" | "primary_index_cache_expire_sec" => value == "0",
+        "mutable_bucket_num" | "primary_index_cache_expire_sec" | "dynamic_partition.buckets" => value == "0",
         "enable_load_profile" => value == "false",
         "enable_statistic_collect_on_first_load" => value == "true",
         "table_query_timeout" => value == "-1",

@@ -62,13 +62,18 @@ fn escape(text: &str, quote: char) -> String {
     out
 }
 
-/// One word of StarRocks' grammar: letters (ASCII, `$`, `_`, U+0080 to U+FFFF) and digits, with a letter in it, and not reserved.
+/// One word of StarRocks' grammar, and not reserved: letters (ASCII, `$`, `_`, U+0080 to U+FFFF) and digits. It may begin with a digit
+/// where a letter follows that does not make it a number (`1st`, but not `1e5` or `0xff`).
 fn is_plain(text: &str) -> bool {
-    let letter = |char: char| char.is_ascii_alphabetic() || matches!(char, '$' | '_' | '\u{80}'..='\u{ffff}');
-    let word = !text.is_empty() && text.chars().all(|char| letter(char) || char.is_ascii_digit());
-    // A digit first is allowed where a letter follows, but `1e5` is a number.
-    let starts = text.chars().next().is_some_and(letter);
-    word && starts && RESERVED.binary_search(&text.to_ascii_uppercase().as_str()).is_err()
+    let visible = |char: char| !char.is_whitespace() && !char.is_control();
+    let letter =
+        |char: char| char.is_ascii_alphabetic() || (matches!(char, '$' | '_' | '\u{80}'..='\u{ffff}') && visible(char));
+    let word = text.chars().all(|char| letter(char) || char.is_ascii_digit());
+    let after_digits = text.trim_start_matches(|char: char| char.is_ascii_digit());
+    let first = after_digits.chars().next();
+    let number =
+        after_digits.len() < text.len() && first.is_some_and(|char| matches!(char, 'e' | 'E' | 'x' | 'X' | 'l' | 'L'));
+    word && first.is_some() && !number && RESERVED.binary_search(&text.to_ascii_uppercase().as_str()).is_err()
 }
 
 /// Words that StarRocks' grammar does not take as a name, sorted.
@@ -233,10 +238,10 @@ mod tests {
 
     #[test]
     fn only_one_word_stands_bare() {
-        for plain in ["p1", "_x", "größe", "订单号", "tab$"] {
+        for plain in ["p1", "_x", "größe", "订单号", "tab$", "1st", "2024_01"] {
             assert_eq!(bare(plain), plain);
         }
-        for quoted in ["", "1e5", "a b", "select", "Order", "x-y", "dq\"dq", "emoji😀", "a`b"] {
+        for quoted in ["", "1e5", "2024", "0xff", "a b", "select", "Order", "x-y", "dq\"dq", "emoji😀", "a`b"] {
             assert!(bare(quoted).starts_with('`'), "{quoted}");
         }
     }

@@ -4,9 +4,12 @@ use super::quote;
 use crate::model::{Catalog, Function};
 use crate::snapshot::{Snapshot, TableKind};
 
-/// The statement, with a comment on what it takes to run it. Where the snapshot holds tables alone it is in the form that every version
-/// knows; views, functions and external catalogs need that of 3.4.
+/// The statement, with a comment on what it takes to run it. Where the snapshot holds tables and materialized views alone it is in
+/// the form that every version knows; views, functions and external catalogs need that of 3.4.
 pub fn statement(snapshot: &Snapshot, repository: &str, timestamp: &str) -> String {
+    if snapshot.label.is_empty() {
+        return "-- There is no statement: this backup did not finish (it has no __info), so StarRocks cannot restore it.\n".into();
+    }
     let of = |kinds: &[TableKind]| -> Vec<&str> {
         let entries = snapshot.tables.iter().filter(|table| kinds.contains(&table.kind));
         entries.map(|table| table.name.as_str()).collect()
@@ -36,9 +39,9 @@ pub fn statement(snapshot: &Snapshot, repository: &str, timestamp: &str) -> Stri
         return out;
     }
     let database = quote::name(&snapshot.database);
-    if views.is_empty() && functions.is_empty() && materialized.is_empty() {
-        let list = quote::names(tables.iter().copied(), ",\n  ");
-        let on = if tables.is_empty() { String::new() } else { format!("ON (\n  {list}\n)\n") };
+    if views.is_empty() && functions.is_empty() {
+        let list = quote::names(tables.iter().chain(&materialized).copied(), ",\n  ");
+        let on = if list.is_empty() { String::new() } else { format!("ON (\n  {list}\n)\n") };
         out.push_str(&format!("RESTORE SNAPSHOT {database}.{label} FROM {repository}\n{on}{properties}"));
         return out;
     }

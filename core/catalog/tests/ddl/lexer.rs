@@ -21,7 +21,7 @@ pub fn tokens(text: &str) -> Result<Vec<Token>, usize> {
     let mut at = 0;
     while at < chars.len() {
         match chars[at] {
-            char if char.is_whitespace() => at += 1,
+            char if char.is_ascii_whitespace() => at += 1,
             '-' if chars.get(at + 1) == Some(&'-') => {
                 let end = chars[at..]
                     .iter()
@@ -35,8 +35,8 @@ pub fn tokens(text: &str) -> Result<Vec<Token>, usize> {
                 out.push(token);
                 at = end;
             }
-            char if char.is_alphanumeric() || matches!(char, '_' | '$') => {
-                let end = chars[at..].iter().position(|char| !char.is_alphanumeric() && !matches!(char, '_' | '$'));
+            char if is_word(char) => {
+                let end = chars[at..].iter().position(|char| !is_word(*char));
                 let end = end.map_or(chars.len(), |length| at + length);
                 out.push(Token::Word(chars[at..end].iter().collect()));
                 at = end;
@@ -48,6 +48,11 @@ pub fn tokens(text: &str) -> Result<Vec<Token>, usize> {
         }
     }
     Ok(out)
+}
+
+/// A letter of StarRocks' grammar, or a digit.
+fn is_word(char: char) -> bool {
+    char.is_ascii_alphanumeric() || matches!(char, '_' | '$' | '\u{80}'..='\u{ffff}')
 }
 
 fn quoted(chars: &[char], start: usize, quote: char) -> Result<(Token, usize), usize> {

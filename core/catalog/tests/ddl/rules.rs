@@ -168,7 +168,7 @@ pub fn sort_key_of_a_view(text: &str, table: &Table) -> String {
 /// Whether one of the gallery's names is no plain word.
 fn needs_quoting(name: &str) -> bool {
     let word = name.chars().all(|char| char.is_alphanumeric() || matches!(char, '_' | '$'));
-    !word || name.starts_with(|char: char| char.is_ascii_digit()) || matches!(name, "select" | "Order")
+    !word || matches!(name, "select" | "Order")
 }
 
 /// The same: a backslash in a property's value is not escaped, so that `back\slash` would come back as `backslash`.
