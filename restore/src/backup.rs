@@ -6,14 +6,12 @@ use crate::objects::{self, Objects};
 use crate::progress::{Cancel, Progress};
 use crate::report::{BackupReport, ObjectKind, TableReport, TableStatus};
 use crate::restore::TableChoice;
-use crate::source::{Source, SourceFile, tablet_of};
+use crate::source::{Source, SourceFile};
 use crate::time::utc_timestamp;
 use crate::warehouse::{self, TableLock};
 use futures::{StreamExt, TryStreamExt};
-use starsnap_catalog::info::JobInfo;
 use starsnap_catalog::layout::TableLayout;
-use starsnap_catalog::model::BackupMeta;
-use starsnap_catalog::snapshot::{Snapshot, TableEntry, TableKind};
+use starsnap_catalog::snapshot::{PartitionKind, TableEntry, TableKind};
 use starsnap_catalog::write::{self, NewSnapshot};
 use starsnap_repository::md5::Hasher;
 use starsnap_repository::writer::SnapshotWriter;
@@ -82,8 +80,8 @@ pub async fn backup(options: BackupOptions, progress: Arc<dyn Progress>, cancel:
     let new = new_snapshot(&options, &source, &mut parts, extras, now)?;
     let failed = |error| RestoreError::catalog("back up", &options.database, error);
     let (info, meta) = write::build(&new).map_err(failed)?;
-    let uploads = uploads(&parts, &info, &meta)
-        .map_err(|reason| RestoreError::new(ErrorKind::Damaged, "back up", &options.database, reason))?;
+    let uploads = uploads(&parts, new.database_id)?;
+    writer.plan(&uploads.iter().map(|upload| upload.key).collect())?;
     progress.started(uploads.len() as u64, uploads.iter().map(|upload| upload.file.size).sum());
 
     let mut tables: Vec<TableReport> = parts.iter().map(report).collect();
@@ -265,6 +263,11 @@ fn part(source: &Source, dir: &Path, choice: &TableChoice) -> Result<Part> {
     };
     let mut entry = original.clone();
     crate::plan::reduce(&mut entry, choice, "back up table")?;
+    if entry.partitions.iter().any(|partition| partition.kind == PartitionKind::Temporary) {
+        let reason = "it has temporary partitions, which a backup cannot hold";
+        return Err(RestoreError::new(ErrorKind::Unsupported, "back up table", &choice.name, reason)
+            .advise("name the partitions to back up with --partition"));
+    }
     let files = crate::plan::listed(source, at, &original, &entry).map_err(|errors| {
         let reasons: Vec<&str> = errors.iter().take(10).map(|error| &*error.reason).collect();
         let more = errors.len().saturating_sub(reasons.len());
@@ -308,26 +311,19 @@ fn new_snapshot(
     })
 }
 
-/// Where each file goes: the new snapshot's own catalog, read back, tells.
-fn uploads(parts: &[Part], info: &JobInfo, meta: &BackupMeta) -> Result<Vec<Upload>, String> {
-    let joined = Snapshot::join(Some(info), Some(meta)).map_err(|error| error.to_string())?;
-    if let Some(found) = joined.disagreements.first() {
-        return Err(format!("the new snapshot contradicts itself: {}: {}", found.object, found.what));
-    }
+/// Where each file goes.
+fn uploads(parts: &[Part], database_id: i64) -> Result<Vec<Upload>> {
     let mut uploads = Vec::new();
-    for (table, part) in parts.iter().enumerate() {
+    for (table, part) in parts.iter().enumerate().filter(|(_, part)| part.kind != ObjectKind::View) {
         let name = &part.entry.name;
-        let entry = joined.table(name).ok_or_else(|| format!("the new snapshot has lost table {name}"))?;
-        let places = TableLayout::of(entry).tablets;
-        let keys: HashMap<String, TabletKey> = places
-            .iter()
-            .filter_map(|place| Some((place.path(), tablet_of(joined.database_id, entry, place)?.0)))
-            .collect();
-        if keys.len() != part.tablets.len() {
-            return Err(format!("the new snapshot has {} tablets of {name}, not {}", keys.len(), part.tablets.len()));
-        }
+        let places = write::tablet_ids(&part.entry, database_id);
+        let places = places.map_err(|error| RestoreError::catalog("back up table", name, error))?;
+        let keys: HashMap<String, TabletKey> = places.into_iter().map(|(place, ids)| (place.path(), key(ids))).collect();
         for (dir, files) in &part.tablets {
-            let key = *keys.get(dir).ok_or_else(|| format!("the new snapshot has lost tablet {dir} of {name}"))?;
+            let key = *keys.get(dir).ok_or_else(|| {
+                let reason = format!("the new snapshot has no place for tablet {dir}");
+                RestoreError::new(ErrorKind::Damaged, "back up table", name, reason)
+            })?;
             uploads.extend(files.iter().map(|file| {
                 let path = format!("{dir}/{}", file.name);
                 Upload { table, key, file: file.clone(), path }
@@ -335,6 +331,11 @@ fn uploads(parts: &[Part], info: &JobInfo, meta: &BackupMeta) -> Result<Vec<Uplo
         }
     }
     Ok(uploads)
+}
+
+fn key(ids: write::TabletIds) -> TabletKey {
+    let write::TabletIds { database, table, physical, index, tablet } = ids;
+    TabletKey { database, table, physical, index, tablet }
 }
 
 fn report(part: &Part) -> TableReport {

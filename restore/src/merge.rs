@@ -28,24 +28,23 @@ pub(crate) fn merge(target: &Path, standing: &TableFile, file: &mut TableFile) -
     let shown = target.display().to_string();
     let refuse =
         |reason: String| RestoreError::new(ErrorKind::SchemaDiffers, "restore partitions into", &shown, reason);
-    let mut incoming = file.entry.clone();
-    if incoming.partitions.iter().any(|partition| partition.kind == PartitionKind::Temporary) {
+    if file.entry.partitions.iter().any(|partition| partition.kind == PartitionKind::Temporary) {
         let reason = "a temporary partition cannot be restored into a table that stands already";
         return Err(RestoreError::new(ErrorKind::Unsupported, "restore partitions into", &shown, reason)
             .advise("restore the whole table"));
     }
-    let (mut old, mut new) = (parse(&shown, &standing.entry)?, parse(&shown, &incoming)?);
+    let ((before, mut old), (mut incoming, mut new)) = (as_written(&shown, &standing.entry)?, as_written(&shown, &file.entry)?);
     same_columns(&old, &new).map_err(refuse)?;
 
     let replaced: BTreeSet<i64> = incoming
         .partitions
         .iter()
-        .filter_map(|partition| find(&standing.entry, partition))
+        .filter_map(|partition| find(&before, partition))
         .map(|found| found.id)
         .collect();
-    fit_bounds(&standing.entry, &old, &incoming, &new, &replaced).map_err(refuse)?;
+    fit_bounds(&before, &old, &incoming, &new, &replaced).map_err(refuse)?;
     renumber_indexes(&old, &mut new, &mut incoming).map_err(refuse)?;
-    renumber_partitions(&standing.entry, &replaced, &mut new, &mut incoming);
+    renumber_partitions(&before, &replaced, &mut new, &mut incoming);
 
     for id in &replaced {
         old.id_to_partition.remove(id);
@@ -54,7 +53,7 @@ pub(crate) fn merge(target: &Path, standing: &TableFile, file: &mut TableFile) -
     move_info(&mut old, &mut new, &replaced, &ids);
     old.id_to_partition.extend(std::mem::take(&mut new.id_to_partition));
 
-    let mut merged = standing.entry.clone();
+    let mut merged = before.clone();
     merged.partitions.retain(|partition| !replaced.contains(&partition.id));
     merged.partitions.extend(incoming.partitions.iter().cloned());
     sort_partitions(&mut merged.partitions, old.partition_info.as_ref());
@@ -62,19 +61,20 @@ pub(crate) fn merge(target: &Path, standing: &TableFile, file: &mut TableFile) -
     let text = CatalogText::of(&old).map_err(|error| RestoreError::catalog("merge", &shown, error))?;
     merged.catalog = Some(text);
 
-    let plan = directories(&standing.entry, &incoming, &merged, &replaced);
+    let plan = directories(&before, &incoming, &merged, &replaced);
     *file = TableFile { origin: standing.origin.clone(), entry: merged, problems: Vec::new() };
     Ok(plan)
 }
 
-fn parse(shown: &str, entry: &TableEntry) -> Result<Table> {
+/// The entry and its catalog object as a backup would write them: layout P1, where both state the same ids.
+fn as_written(shown: &str, entry: &TableEntry) -> Result<(TableEntry, Table)> {
     let failed = |error| RestoreError::catalog("merge", shown, error);
+    let entry = write::as_written(entry).map_err(failed)?;
     let table = entry.parse().map_err(failed)?;
-    let mut table = table.ok_or_else(|| {
+    let table = table.ok_or_else(|| {
         RestoreError::new(ErrorKind::Damaged, "merge", shown, "there is no catalog object in table.json")
     })?;
-    write::to_layout_p1(&mut table).map_err(failed)?;
-    Ok(table)
+    Ok((entry, table))
 }
 
 /// The partition of `entry` that `partition` would replace.
