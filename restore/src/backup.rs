@@ -318,7 +318,8 @@ fn uploads(parts: &[Part], database_id: i64) -> Result<Vec<Upload>> {
         let name = &part.entry.name;
         let places = write::tablet_ids(&part.entry, database_id);
         let places = places.map_err(|error| RestoreError::catalog("back up table", name, error))?;
-        let keys: HashMap<String, TabletKey> = places.into_iter().map(|(place, ids)| (place.path(), key(ids))).collect();
+        let keys: HashMap<String, TabletKey> =
+            places.into_iter().map(|(place, ids)| (place.path(), key(ids))).collect();
         for (dir, files) in &part.tablets {
             let key = *keys.get(dir).ok_or_else(|| {
                 let reason = format!("the new snapshot has no place for tablet {dir}");

@@ -2,7 +2,6 @@
 
 use crate::error::{ErrorKind, RestoreError, Result};
 use crate::plan::{Existing, Plan};
-use crate::staging::Staging;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use starsnap_catalog::ddl::{self, Context};
 use starsnap_catalog::layout::TableLayout;
@@ -43,12 +42,9 @@ pub(crate) fn commit(plan: Plan, context: &Context) -> Result<Committed> {
     sync_dir(database)
         .and_then(|()| sync_dir(staging.dir()))
         .map_err(|error| RestoreError::io("make durable", target, error))?;
-    let staging = plan.staging;
-    let old = staging.dir().to_owned();
     // The table stands; what cannot be cleared away does not undo that.
-    let removed = std::sync::Arc::into_inner(staging).map_or(Ok(()), Staging::remove);
-    if let Err(error) = removed {
-        notes.push(format!("what stood there before is left in {}: {error}", old.display()));
+    if let Err(error) = staging.remove() {
+        notes.push(format!("what stood there before is left in {}: {error}", staging.dir().display()));
     }
     Ok(Committed { notes })
 }

@@ -33,15 +33,12 @@ pub(crate) fn merge(target: &Path, standing: &TableFile, file: &mut TableFile) -
         return Err(RestoreError::new(ErrorKind::Unsupported, "restore partitions into", &shown, reason)
             .advise("restore the whole table"));
     }
-    let ((before, mut old), (mut incoming, mut new)) = (as_written(&shown, &standing.entry)?, as_written(&shown, &file.entry)?);
+    let ((before, mut old), (mut incoming, mut new)) =
+        (as_written(&shown, &standing.entry)?, as_written(&shown, &file.entry)?);
     same_columns(&old, &new).map_err(refuse)?;
 
-    let replaced: BTreeSet<i64> = incoming
-        .partitions
-        .iter()
-        .filter_map(|partition| find(&before, partition))
-        .map(|found| found.id)
-        .collect();
+    let replaced: BTreeSet<i64> =
+        incoming.partitions.iter().filter_map(|partition| find(&before, partition)).map(|found| found.id).collect();
     fit_bounds(&before, &old, &incoming, &new, &replaced).map_err(refuse)?;
     renumber_indexes(&old, &mut new, &mut incoming).map_err(refuse)?;
     renumber_partitions(&before, &replaced, &mut new, &mut incoming);

@@ -10,11 +10,12 @@ use crate::report::{JobStatus, ObjectKind, RestoreReport, TableReport, TableStat
 use crate::source::Source;
 use crate::transfer::Transfer;
 use crate::{complete, select, warehouse};
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use starsnap_catalog::ddl::Context;
 use starsnap_catalog::snapshot::TableKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tokio::sync::Semaphore;
 
@@ -156,6 +157,9 @@ fn check_space(dir: &Path, tasks: &[Task]) -> Result<()> {
     let needed: u64 = files.map(|file| file.source.size.div_ceil(block).saturating_mul(block)).sum();
     let free = stat.f_bavail.saturating_mul(block);
     if needed > free {
+        for plan in tasks.iter().filter_map(|task| task.planned.as_ref().ok()).filter(|plan| plan.reused_files == 0) {
+            let _ = plan.staging.remove();
+        }
         let reason = format!("not enough space: {needed} bytes are needed, {free} are free");
         return Err(RestoreError::new(ErrorKind::NoSpace, "restore to", dir.display().to_string(), reason)
             .advise("free some space, or restore fewer tables"));
@@ -219,8 +223,7 @@ async fn finish(
             drop(plan);
             if error.kind == ErrorKind::Damaged {
                 // Trying again would end here again: leave nothing behind.
-                let staging = Arc::into_inner(staging).map(crate::staging::Staging::remove);
-                return Err(staging.and_then(Result::err).unwrap_or(error));
+                return Err(staging.remove().err().unwrap_or(error));
             }
             return Err(error);
         }
@@ -239,28 +242,50 @@ async fn fetch_all(
 ) -> Result<Vec<String>> {
     let is_first = |file: &PlanFile| complete::describes(&file.source.name);
     let (first, rest): (Vec<PlanFile>, Vec<PlanFile>) = std::mem::take(&mut plan.files).into_iter().partition(is_first);
-    let fetch = |files: Vec<PlanFile>| {
-        let staging = &plan.staging;
-        let fetches = futures::stream::iter(files).map(move |file| async move {
-            let _permit = permits.acquire().await.map_err(|_| RestoreError::interrupted(&file.path))?;
-            if transfer.cancel.is_cancelled() {
-                return Err(RestoreError::interrupted(table));
-            }
-            transfer.fetch(staging, &file.source, &file.path).await?;
-            transfer.progress.file_done(table, &file.path);
-            Ok(())
-        });
-        fetches.buffer_unordered(workers).try_collect::<Vec<()>>()
-    };
+    let fetch = Fetch { transfer, permits, workers, table, staging: &plan.staging };
     if transfer.cancel.is_cancelled() {
         return Err(RestoreError::interrupted(table));
     }
-    fetch(first).await?;
+    fetch.all(first).await?;
     let (staged, tablets) = (plan.staging.table(), std::mem::take(&mut plan.tablets));
     let failed = |error| RestoreError::io("check table", Path::new(table), error);
     let notes = crate::blocking(move || complete::check(&staged, &tablets)).await.map_err(failed)??;
-    fetch(rest).await?;
+    fetch.all(rest).await?;
     Ok(notes)
+}
+
+/// Fetches files of one table.
+struct Fetch<'a> {
+    transfer: &'a Transfer,
+    permits: &'a Semaphore,
+    workers: usize,
+    table: &'a str,
+    staging: &'a Arc<crate::staging::Staging>,
+}
+
+impl Fetch<'_> {
+    /// All of `files`, or the first failure, once nothing is being written any more.
+    async fn all(&self, files: Vec<PlanFile>) -> Result<()> {
+        let stop = AtomicBool::new(false);
+        let fetches = futures::stream::iter(files).map(|file| self.one(file, &stop));
+        let failures = fetches.buffer_unordered(self.workers).filter_map(async |result| {
+            let error = result.err()?;
+            // What was stopped for another file's failure is not one of its own.
+            let first = !stop.swap(true, Ordering::Relaxed);
+            first.then_some(error)
+        });
+        failures.collect::<Vec<RestoreError>>().await.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    async fn one(&self, file: PlanFile, stop: &AtomicBool) -> Result<()> {
+        let _permit = self.permits.acquire().await.map_err(|_| RestoreError::interrupted(&file.path))?;
+        if self.transfer.cancel.is_cancelled() || stop.load(Ordering::Relaxed) {
+            return Err(RestoreError::interrupted(self.table));
+        }
+        self.transfer.fetch(self.staging, &file.source, &file.path, stop).await?;
+        self.transfer.progress.file_done(self.table, &file.path);
+        Ok(())
+    }
 }
 
 /// Views, functions and external catalogs: no files to fetch.

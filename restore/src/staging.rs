@@ -142,7 +142,7 @@ impl Staging {
     }
 
     /// Removes the staging directory, and what it holds of an old table.
-    pub(crate) fn remove(self) -> Result<()> {
+    pub(crate) fn remove(&self) -> Result<()> {
         std::fs::remove_dir_all(&self.dir).map_err(|error| RestoreError::io("remove", &self.dir, error))
     }
 }

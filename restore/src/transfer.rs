@@ -13,6 +13,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The extended attribute that keeps a restored file's md5, where the file system can.
 pub(crate) const MD5_ATTRIBUTE: &str = "user.starsnap.md5";
@@ -27,7 +28,14 @@ pub(crate) struct Transfer {
 
 impl Transfer {
     /// Fetches `file` to `path` below the staged table, unless an earlier run did.
-    pub(crate) async fn fetch(&self, staging: &Arc<Staging>, file: &SourceFile, path: &str) -> Result<()> {
+    /// Stops early, as if by the user, when `stop` says that another file of the table failed.
+    pub(crate) async fn fetch(
+        &self,
+        staging: &Arc<Staging>,
+        file: &SourceFile,
+        path: &str,
+        stop: &AtomicBool,
+    ) -> Result<()> {
         let target = staging.table().join(path);
         let mut reader = self.source.open(file).await?;
         let mut sink = Sink { target: target.clone(), open: None, hasher: Hasher::default() };
@@ -35,6 +43,9 @@ impl Transfer {
         loop {
             let piece = self.limiter.piece().min(left);
             self.pause(piece, path).await?;
+            if stop.load(Ordering::Relaxed) {
+                return Err(RestoreError::interrupted(path));
+            }
             let bytes = reader.next(piece).await?;
             left -= piece;
             let expected = (left == 0).then(|| (file.md5, file.shown()));

@@ -40,7 +40,12 @@ async fn every_table_of_every_genuine_snapshot_has_the_repositorys_bytes() {
             }
             // The repository's own listing is not the judge of itself: the manifest lists as many files.
             let content = format!("__ss_{}/__ss_content/", label.name);
-            assert_eq!(listed, manifest.lines().filter(|line| line.contains(&content)).count(), "{name} {}", label.name);
+            assert_eq!(
+                listed,
+                manifest.lines().filter(|line| line.contains(&content)).count(),
+                "{name} {}",
+                label.name
+            );
             assert!(!database.join(".starsnap-staging").exists());
         }
     }
@@ -49,7 +54,8 @@ async fn every_table_of_every_genuine_snapshot_has_the_repositorys_bytes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_from_a_directory_equals_the_direct_one() {
     let repository = open(&location("sr35/hub")).await;
-    let (first, second, third) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (first, second, third) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     run(options(source(&repository, "sr_hub_full").await, first.path())).await.unwrap();
     let from = first.path().join("sr_hub");
     let report = run(options(Source::directory(&from).unwrap(), second.path())).await.unwrap();
@@ -158,11 +164,9 @@ async fn partitions_go_into_an_existing_table_in_one_step() {
     for name in ["sr33/hub", "sr35/hub", "sr40/hub"] {
         let repository = open(&location(name)).await;
         let snapshot = repository.snapshot("sr_hub_full", None, None).await.unwrap();
-        for (table_name, first, second) in [
-            ("sr_member", "p2", "p1"),
-            ("orders", "p202403", "p202401"),
-            ("sales", "p_us", "p_asia"),
-        ] {
+        for (table_name, first, second) in
+            [("sr_member", "p2", "p1"), ("orders", "p202403", "p202401"), ("sales", "p_us", "p_asia")]
+        {
             let warehouse = tempfile::tempdir().unwrap();
             for (partition, status) in
                 [(first, TableStatus::Restored), (second, TableStatus::Merged), (first, TableStatus::Merged)]
@@ -242,7 +246,11 @@ async fn damaged(damage: impl Fn(&Path), says: &[&str]) {
     let copied = copy_of("sr35/hub");
     let content = copied.path().join("__starrocks_repository_hub_repo/__ss_sr_hub_full/__ss_content");
     let snapshot = open(copied.path()).await.snapshot("sr_hub_full", None, None).await.unwrap();
-    let orders = content.join(format!("__db_{}/__tbl_{}", snapshot.catalog.database_id, snapshot.catalog.table("orders").unwrap().id));
+    let orders = content.join(format!(
+        "__db_{}/__tbl_{}",
+        snapshot.catalog.database_id,
+        snapshot.catalog.table("orders").unwrap().id
+    ));
     damage(&orders);
     let warehouse = tempfile::tempdir().unwrap();
     let mut job = options(source(&open(copied.path()).await, "sr_hub_full").await, warehouse.path());
@@ -263,11 +271,7 @@ fn a_segment(dir: &Path) -> std::path::PathBuf {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_file_is_named() {
-    damaged(
-        |orders| std::fs::remove_file(a_segment(orders)).unwrap(),
-        &["_0.dat", "missing"],
-    )
-    .await;
+    damaged(|orders| std::fs::remove_file(a_segment(orders)).unwrap(), &["_0.dat", "missing"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -365,7 +369,8 @@ async fn what_cannot_be_meant_is_refused_before_anything_is_written() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_said_before_anything_is_fetched() {
     let dir = tempfile::tempdir().unwrap();
-    let mounted = std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(dir.path()).output();
+    let mounted =
+        std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(dir.path()).output();
     if !mounted.is_ok_and(|output| output.status.success()) {
         eprintln!("not root: cannot mount a small disk");
         return;

@@ -1,0 +1,150 @@
+//! Backups: what was restored goes into a new repository, and comes back the same; what cannot be backed up is refused.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use common::*;
+use starsnap_catalog::snapshot::TableKind;
+use starsnap_catalog::write::as_written;
+use starsnap_repository::{Location, Repository};
+use starsnap_restore::ErrorKind;
+use starsnap_restore::report::JobStatus;
+use starsnap_restore::survey::{SnapshotStatus, snapshots};
+use std::path::Path;
+
+async fn new_repository(dir: &Path) -> Repository {
+    let location = Location::parse(dir.to_str().unwrap()).unwrap();
+    starsnap_restore::backup::init(&location, "written").await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_restored_and_backed_up_reads_back_the_same() {
+    for (name, label) in [
+        ("sr23/old", "old_full"),
+        ("sr33/hub", "sr_hub_full"),
+        ("sr35/hub", "sr_hub_full"),
+        ("sr40/hub", "sr_hub_full"),
+    ] {
+        let repository = open(&location(name)).await;
+        let original = repository.snapshot(label, None, None).await.unwrap();
+        let database = &original.catalog.database;
+        let (warehouse, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        run(options(source(&repository, label).await, warehouse.path())).await.unwrap();
+        let written = new_repository(target.path()).await;
+        let report = run_backup(&written, "again", warehouse.path(), database, Vec::new()).await.unwrap();
+        let back = written.snapshot("again", None, None).await.unwrap();
+        assert_eq!(back.problems, Vec::<String>::new());
+        assert_eq!(back.catalog.disagreements, []);
+        assert_eq!(back.timestamp, report.timestamp);
+        assert_eq!(back.catalog.functions, original.catalog.functions);
+        let names = |snapshot: &starsnap_repository::OpenSnapshot| -> Vec<String> {
+            snapshot.catalog.tables.iter().map(|table| table.name.clone()).collect()
+        };
+        assert_eq!(names(&back), names(&original), "{name}");
+        for table in &original.catalog.tables {
+            let again = back.catalog.table(&table.name).unwrap();
+            if table.kind == TableKind::View {
+                assert_eq!(again.kind, TableKind::View);
+                continue;
+            }
+            // Ids, columns, partitions, versions, tablets in bucket order: all as the original would be written.
+            let (mut wanted, mut again) = (as_written(table).unwrap(), as_written(again).unwrap());
+            for entry in [&mut wanted, &mut again] {
+                let tablets = entry.partitions.iter_mut().flat_map(|partition| &mut partition.physicals);
+                let tablets = tablets.flat_map(|physical| &mut physical.indexes).flat_map(|index| &mut index.tablets);
+                // The lists of file names are of old versions only.
+                tablets.for_each(|tablet| tablet.listed_files.clear());
+            }
+            assert_eq!(wanted.parse().unwrap(), again.parse().unwrap(), "{name} {}", table.name);
+            (wanted.catalog, again.catalog) = (None, None);
+            assert_eq!(wanted, again, "{name}");
+            assert_eq!(
+                expected(&back, &table.name, None),
+                expected(&original, &table.name, None),
+                "{name} {}",
+                table.name
+            );
+        }
+        let summaries = snapshots(&written, None).await.unwrap();
+        assert_eq!(summaries.len(), 1);
+        assert_eq!(summaries[0].status, SnapshotStatus::Ok, "{summaries:#?}");
+        assert_eq!((summaries[0].files, summaries[0].bytes), (report.files, report.bytes));
+
+        // Once more, into the same repository: its files are there already.
+        let second = run_backup(&written, "third", warehouse.path(), database, Vec::new()).await.unwrap();
+        assert_eq!(second.reused_files, second.files);
+        // And restored from what was written.
+        let third = tempfile::tempdir().unwrap();
+        let report = run(options(source(&written, "again").await, third.path())).await.unwrap();
+        assert_eq!(report.status, JobStatus::Done);
+        for table in original.catalog.tables.iter().filter(|table| table.kind != TableKind::View) {
+            let dir = |warehouse: &Path| tablet_files(&warehouse.join(database).join(&table.name));
+            assert_eq!(dir(third.path()), dir(warehouse.path()));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_backed_up_is_refused_and_leaves_no_snapshot() {
+    let repository = open(&location("sr35/hub")).await;
+    let (warehouse, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let written = new_repository(target.path()).await;
+    run(options(source(&repository, "sr_member_backup").await, warehouse.path())).await.unwrap();
+    let refused =
+        async |label: &str, tables| run_backup(&written, label, warehouse.path(), "sr_hub", tables).await.unwrap_err();
+
+    assert_eq!(
+        run_backup(&written, "x", warehouse.path(), "nope", Vec::new()).await.unwrap_err().kind,
+        ErrorKind::NoSuchObject
+    );
+    std::fs::create_dir(warehouse.path().join("empty")).unwrap();
+    let empty = run_backup(&written, "x", warehouse.path(), "empty", Vec::new()).await.unwrap_err();
+    assert!(empty.to_string().contains("empty"), "{empty}");
+    assert_eq!(refused("x", table("nope")).await.kind, ErrorKind::NoSuchObject);
+    assert_eq!(refused("x", table_as("sr_member", "other")).await.exit_code(), 2);
+
+    let header = find(warehouse.path(), |path| path.ends_with(".hdr"));
+    let foreign = header.with_file_name("_SUCCESS");
+    std::fs::write(&foreign, "").unwrap();
+    let error = refused("x", Vec::new()).await;
+    assert!(error.to_string().contains("_SUCCESS"), "{error}");
+    std::fs::remove_file(&foreign).unwrap();
+
+    let away = header.with_file_name("../away");
+    std::fs::rename(header.parent().unwrap(), &away).unwrap();
+    let error = refused("x", Vec::new()).await;
+    assert!(error.to_string().contains("missing"), "{error}");
+    std::fs::rename(&away, header.parent().unwrap()).unwrap();
+
+    assert_eq!(snapshots(&written, None).await.unwrap(), []);
+    run_backup(&written, "x", warehouse.path(), "sr_hub", Vec::new()).await.unwrap();
+    let error = refused("x", Vec::new()).await;
+    assert_eq!(error.kind, ErrorKind::Exists);
+    assert!(error.to_string().contains("in use"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_genuine_snapshots_are_surveyed_as_show_snapshot_does() {
+    for name in REPOSITORIES {
+        let repository = open(&location(name)).await;
+        let shown = std::fs::read_to_string(location(name).with_file_name("show_snapshot.tsv")).unwrap();
+        let summaries = snapshots(&repository, None).await.unwrap();
+        let found: Vec<String> = summaries
+            .iter()
+            .map(|summary| {
+                let status = match summary.status {
+                    SnapshotStatus::Ok => "OK",
+                    SnapshotStatus::Incomplete => "ERROR: no snapshot",
+                    SnapshotStatus::Broken => "broken",
+                };
+                format!("{}\t{}\t{status}", summary.label, summary.timestamp.as_deref().unwrap_or_default())
+            })
+            .collect();
+        let wanted: Vec<&str> = shown.lines().skip(1).collect();
+        assert_eq!(found, wanted, "{summaries:#?}");
+        let ok = summaries.iter().filter(|summary| summary.status == SnapshotStatus::Ok);
+        for summary in ok {
+            assert!(summary.problems.is_empty() && summary.tablets > 0 && summary.files > summary.tablets - 1);
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Restores and backups that are killed: what was finished is not fetched again, and nothing half-done ever stands under its name.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use common::*;
+use starsnap_repository::{Location, Repository};
+use starsnap_restore::report::{JobStatus, TableStatus};
+use starsnap_restore::restore::restore;
+use starsnap_restore::{Cancel, ErrorKind, Progress, Silent};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+const JOB: &str = "STARSNAP_TEST_JOB";
+
+/// Not a test of its own: the child process that the others kill. `restore|backup <repository> <warehouse>`.
+#[tokio::test(flavor = "multi_thread")]
+async fn child() {
+    let Ok(job) = std::env::var(JOB) else { return };
+    let parts: Vec<&str> = job.split('|').collect();
+    let repository = open(Path::new(parts[1])).await;
+    if parts[0] == "restore" {
+        let mut options = options(source(&repository, "sr_hub_full").await, Path::new(parts[2]));
+        options.max_speed_bytes_per_second = Some(2_000_000);
+        run(options).await.unwrap();
+    } else {
+        run_backup(&repository, "killed", Path::new(parts[2]), "sr_hub", Vec::new()).await.unwrap();
+    }
+}
+
+/// Starts the child and kills it after `pause`; returns whether it had ended by itself.
+fn kill_after(job: &str, pause: Duration) -> bool {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child", "--nocapture"])
+        .env(JOB, job)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(pause);
+    let ended = child.try_wait().unwrap().is_some();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    ended
+}
+
+async fn whole_or_not_at_all(repository: &Repository, warehouse: &Path) -> usize {
+    let snapshot = repository.snapshot("sr_hub_full", None, None).await.unwrap();
+    let mut there = 0;
+    for table in &snapshot.catalog.tables {
+        let dir = warehouse.join("sr_hub").join(&table.name);
+        if dir.exists() {
+            assert_eq!(tablet_files(&dir), expected(&snapshot, &table.name, None), "{}", table.name);
+            assert!(dir.join("table.json").is_file());
+            there += 1;
+        }
+    }
+    there
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_killed_again_and_again_ends_whole() {
+    let from = location("sr33/hub");
+    let repository = open(&from).await;
+    let warehouse = tempfile::tempdir().unwrap();
+    let job = format!("restore|{}|{}", from.display(), warehouse.path().display());
+    for round in 0..14u64 {
+        // From before the first file to behind the last table, with no pattern to it.
+        let ended = kill_after(&job, Duration::from_millis(20 + round * 97 % 700));
+        whole_or_not_at_all(&repository, warehouse.path()).await;
+        if ended {
+            std::fs::remove_dir_all(warehouse.path().join("sr_hub")).unwrap();
+        }
+    }
+    let report = run(options(source(&repository, "sr_hub_full").await, warehouse.path())).await.unwrap();
+    assert_eq!(report.status, JobStatus::Done, "{report:#?}");
+    let tables = repository.snapshot("sr_hub_full", None, None).await.unwrap().catalog.tables.len();
+    assert_eq!(whole_or_not_at_all(&repository, warehouse.path()).await, tables - 1, "all but the view");
+    assert!(!warehouse.path().join("sr_hub/.starsnap-staging").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_killed_again_and_again_never_looks_complete_and_ends_whole() {
+    let repository = open(&location("sr33/hub")).await;
+    let (warehouse, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    run(options(source(&repository, "sr_hub_full").await, warehouse.path())).await.unwrap();
+    let place = Location::parse(target.path().to_str().unwrap()).unwrap();
+    let written = starsnap_restore::backup::init(&place, "written").await.unwrap();
+    let original = repository.snapshot("sr_hub_full", None, None).await.unwrap();
+    let job = format!("backup|{}|{}", target.path().display(), warehouse.path().display());
+    let check = async || {
+        let Ok(label) = written.label("killed").await else { return false };
+        if label.timestamps.is_empty() {
+            return false;
+        }
+        let back = written.snapshot("killed", None, None).await.unwrap();
+        for table in &original.catalog.tables {
+            assert_eq!(expected(&back, &table.name, None), expected(&original, &table.name, None), "{}", table.name);
+        }
+        true
+    };
+    for round in 0..10u64 {
+        kill_after(&job, Duration::from_millis(20 + round * 61 % 400));
+        if check().await {
+            let label: PathBuf = find(target.path(), |path| path.contains("__ss_killed/__info_"));
+            std::fs::remove_dir_all(label.parent().unwrap()).unwrap();
+        }
+    }
+    run_backup(&written, "killed", warehouse.path(), "sr_hub", Vec::new()).await.unwrap();
+    assert!(check().await);
+}
+
+/// Stops the job, or only counts, when so many files are done.
+struct AfterFiles {
+    files: AtomicU64,
+    limit: u64,
+    cancel: Cancel,
+}
+
+impl Progress for AfterFiles {
+    fn file_done(&self, _: &str, _: &str) {
+        if self.files.fetch_add(1, Ordering::SeqCst) + 1 == self.limit {
+            self.cancel.cancel();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn finished_files_are_not_fetched_again() {
+    let repository = open(&location("sr35/hub")).await;
+    let warehouse = tempfile::tempdir().unwrap();
+    let cancel = Cancel::default();
+    let progress = Arc::new(AfterFiles { files: AtomicU64::new(0), limit: 8, cancel: cancel.clone() });
+    let mut job = options(source(&repository, "sr_hub_full").await, warehouse.path());
+    job.tables = table("orders");
+    let report = restore(job.clone(), progress, cancel).await.unwrap();
+    assert_eq!((report.status, report.exit_code()), (JobStatus::Interrupted, 130));
+    assert_eq!(report.tables[0].status, TableStatus::Interrupted);
+    assert!(report.notes[0].contains("run the same command again"), "{report:#?}");
+    assert!(!warehouse.path().join("sr_hub/orders").exists());
+
+    let counter = Arc::new(AfterFiles { files: AtomicU64::new(0), limit: u64::MAX, cancel: Cancel::default() });
+    let report = restore(job.clone(), counter.clone(), Cancel::default()).await.unwrap();
+    assert_eq!(report.status, JobStatus::Done);
+    assert!(report.reused_files >= 8, "{report:#?}");
+    assert_eq!(counter.files.load(Ordering::SeqCst), report.files - report.reused_files);
+    let snapshot = repository.snapshot("sr_hub_full", None, None).await.unwrap();
+    assert_eq!(tablet_files(&warehouse.path().join("sr_hub/orders")), expected(&snapshot, "orders", None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_restore_goes_on_where_it_stopped() {
+    let repository = open(&location("sr35/hub")).await;
+    let warehouse = tempfile::tempdir().unwrap();
+    for pause in [1, 5, 20, 50, 90, 150] {
+        let mut job = options(source(&repository, "sr_hub_full").await, warehouse.path());
+        job.max_speed_bytes_per_second = Some(1_000_000);
+        let _ = tokio::time::timeout(Duration::from_millis(pause), run(job)).await;
+        whole_or_not_at_all(&repository, warehouse.path()).await;
+        // The lock goes when the last write that was under way has ended.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    let report = run(options(source(&repository, "sr_hub_full").await, warehouse.path())).await.unwrap();
+    assert_eq!(report.status, JobStatus::Done, "{report:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_restores_of_one_table_exclude_each_other() {
+    let repository = open(&location("sr35/hub")).await;
+    let warehouse = tempfile::tempdir().unwrap();
+    let mut job = options(source(&repository, "sr_hub_full").await, warehouse.path());
+    job.tables = table("orders");
+    job.max_speed_bytes_per_second = Some(150_000);
+    let first = tokio::spawn(restore(job.clone(), Arc::new(Silent), Cancel::default()));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let second = run(job).await.unwrap();
+    assert_eq!(second.status, JobStatus::Failed);
+    assert!(second.tables[0].problems[0].contains("another starsnap"), "{second:#?}");
+    let held = run_backup(&repository, "x", warehouse.path(), "sr_hub", table("orders")).await.unwrap_err();
+    assert!(matches!(held.kind, ErrorKind::NoSuchObject | ErrorKind::Busy), "{held}");
+    assert_eq!(first.await.unwrap().unwrap().status, JobStatus::Done);
+}
+
+/// Remembers how many bytes came when.
+struct Meter(std::time::Instant, std::sync::Mutex<Vec<(Duration, u64)>>);
+
+impl Progress for Meter {
+    fn advanced(&self, bytes: u64) {
+        self.1.lock().unwrap().push((self.0.elapsed(), bytes));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_speed_limit_holds_for_all_workers_of_a_restore_together() {
+    let repository = open(&location("sr33/hub")).await;
+    let warehouse = tempfile::tempdir().unwrap();
+    let mut job = options(source(&repository, "sr_hub_full").await, warehouse.path());
+    job.workers = 8;
+    job.max_speed_bytes_per_second = Some(400_000);
+    let meter = Arc::new(Meter(std::time::Instant::now(), Default::default()));
+    let report = restore(job, meter.clone(), Cancel::default()).await.unwrap();
+    assert_eq!(report.status, JobStatus::Done);
+    let bytes: u64 = meter.1.lock().unwrap().iter().map(|(_, bytes)| bytes).sum();
+    assert_eq!(bytes, report.bytes);
+    let ideal = bytes as f64 / 400_000.0;
+    let taken = meter.0.elapsed().as_secs_f64();
+    // Never faster; slower only by what a loaded machine adds.
+    assert!(taken >= ideal * 0.95 && taken <= ideal * 2.0 + 3.0, "{taken} s for {bytes} bytes");
+}
