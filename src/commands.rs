@@ -10,7 +10,7 @@ mod snapshots;
 
 use crate::cli::{Cli, Command, Globals};
 use crate::failure::Outcome;
-use crate::logging;
+use crate::logging::{self, LevelFilter};
 use crate::output::printable;
 use starsnap_repository::cache::IndexCache;
 use starsnap_repository::{Location, Repository};
@@ -23,7 +23,9 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Runs the command.
 pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
     let globals = cli.globals;
-    logging::start(&globals);
+    // A mount has nothing but its log to say what is wrong; other commands print it.
+    let is_mount = matches!(cli.command, Command::Mount(_));
+    logging::start(&globals, if is_mount { LevelFilter::WARN } else { LevelFilter::ERROR });
     match cli.command {
         Command::Mount(args) => mount::mount(args, globals),
         Command::Ls(args) => wait(ls::ls(&args, &globals)),

@@ -7,16 +7,16 @@ use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
+pub use tracing_subscriber::filter::LevelFilter;
 
 /// The bar that is drawn, if any.
 static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
-/// Starts the log: warnings, or what `-v` and RUST_LOG ask for.
-pub fn start(globals: &Globals) {
+/// Starts the log: `usual` or what `-q`, `-v` and RUST_LOG ask for.
+pub fn start(globals: &Globals, usual: LevelFilter) {
     let level = match (globals.quiet, globals.verbose) {
         (true, _) => LevelFilter::ERROR,
-        (_, 0) => LevelFilter::WARN,
+        (_, 0) => usual,
         (_, 1) => LevelFilter::INFO,
         _ => LevelFilter::DEBUG,
     };

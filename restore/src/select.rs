@@ -34,7 +34,10 @@ pub(crate) fn select(options: &RestoreOptions) -> Result<Chosen> {
     let source = &options.source;
     let database = options.database.clone().unwrap_or_else(|| source.database().to_owned());
     if database.is_empty() {
-        let reason = "the source names no database";
+        // Mostly because its `__info` is damaged or missing: then that is the reason.
+        let notes = source.notes();
+        let why = notes.first().map(|note| format!(": {note}")).unwrap_or_default();
+        let reason = format!("the source names no database{why}");
         return Err(RestoreError::new(ErrorKind::Usage, "restore from", source.describe(), reason)
             .advise("name the database of the warehouse with --database"));
     }

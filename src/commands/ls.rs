@@ -3,10 +3,12 @@
 use super::{index_cache, open_repository};
 use crate::cli::{Globals, LsArgs};
 use crate::failure::Outcome;
+use crate::logging;
 use crate::output::{Align, Output, printable, size, table, time};
 use serde::Serialize;
 use starsnap_fs::FsError;
 use starsnap_fs::tree::{Attributes, NodeId, NodeKind, Options, Tree};
+use starsnap_restore::report::JobStatus;
 use starsnap_restore::{ErrorKind, RestoreError};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
@@ -38,17 +40,26 @@ pub async fn ls(args: &LsArgs, globals: &Globals) -> anyhow::Result<Outcome> {
         Ok(node) => tree.follow(node).await?,
         Err(error) => return Err(not_there(&tree, path, error).await),
     };
-    let mut listing =
-        Listing { tree: &tree, args, json: globals.json, rows: Vec::new(), out: Output::stdout(), first: true };
+    let mut listing = Listing {
+        tree: &tree,
+        args,
+        json: globals.json,
+        rows: Vec::new(),
+        out: Output::stdout(),
+        first: true,
+        complete: true,
+    };
     if globals.json {
         listing.out.raw(b"[")?;
     }
-    match tree.attributes(node).await?.kind {
+    let facts = listing.facts(node).await?;
+    match facts.attributes.kind {
         NodeKind::Directory => listing.directory(node, path).await?,
-        _ => listing.object(node, path, path).await?,
+        _ => listing.object(path, path, facts)?,
     }
+    let status = if listing.complete { JobStatus::Done } else { JobStatus::Partial };
     listing.finish()?;
-    Ok(Outcome::Done)
+    Ok(Outcome::Job(status))
 }
 
 /// A snapshot that is not there has its own exit code; a path in one that is there has not.
@@ -64,6 +75,13 @@ async fn not_there(tree: &Tree, path: &str, error: FsError) -> anyhow::Error {
         .into()
 }
 
+/// What is known of an object beside its name.
+struct Facts {
+    attributes: Attributes,
+    target: Option<String>,
+    md5: Option<String>,
+}
+
 struct Listing<'a> {
     tree: &'a Tree,
     args: &'a LsArgs,
@@ -72,6 +90,7 @@ struct Listing<'a> {
     rows: Vec<Vec<String>>,
     out: Output,
     first: bool,
+    complete: bool,
 }
 
 impl Listing<'_> {
@@ -80,13 +99,25 @@ impl Listing<'_> {
         let mut open = vec![(start, path.to_owned())];
         while let Some((directory, path)) = open.pop() {
             let mut below = Vec::new();
-            for child in self.tree.children(directory).await? {
+            let children = match self.tree.children(directory).await {
+                Err(error) if directory != start => {
+                    self.skip(&path, &error);
+                    continue;
+                }
+                children => children?,
+            };
+            for child in children {
                 if child.name.starts_with('.') && !(self.args.all || self.json) {
                     continue;
                 }
                 let full = if path.is_empty() { child.name.to_string() } else { format!("{path}/{}", child.name) };
-                let shown = if self.args.recursive { full.as_str() } else { &child.name };
-                self.object(child.node, &full, shown).await?;
+                match self.facts(child.node).await {
+                    Ok(facts) => self.object(&full, if self.args.recursive { &full } else { &child.name }, facts)?,
+                    Err(error) => {
+                        self.skip(&full, &error);
+                        continue;
+                    }
+                }
                 if child.kind == NodeKind::Directory && self.args.recursive {
                     below.push((child.node, full));
                 }
@@ -100,51 +131,57 @@ impl Listing<'_> {
         Ok(())
     }
 
-    /// Prints one object, called `shown` for people.
-    async fn object(&mut self, node: NodeId, path: &str, shown: &str) -> anyhow::Result<()> {
+    /// One snapshot that cannot be looked into must not hide the others.
+    fn skip(&mut self, path: &str, error: &FsError) {
+        logging::line(&format!("starsnap: cannot list {}: {}", printable(path), printable(&error.to_string())));
+        self.complete = false;
+    }
+
+    async fn facts(&self, node: NodeId) -> Result<Facts, FsError> {
         let attributes = self.tree.attributes(node).await?;
         let target = match attributes.kind {
             NodeKind::Symlink => Some(self.tree.read_link(node).await?),
             _ => None,
         };
+        let xattrs = if self.json { self.tree.xattrs(node).await? } else { Vec::new() };
+        let md5 = xattrs.into_iter().find(|(name, _)| name == "user.starsnap.md5").map(|(_, value)| value);
+        Ok(Facts { attributes, target, md5 })
+    }
+
+    /// Prints one object, called `shown` for people.
+    fn object(&mut self, path: &str, shown: &str, facts: Facts) -> anyhow::Result<()> {
+        let kind = facts.attributes.kind;
         if self.json {
-            let md5 = self.tree.xattrs(node).await?.into_iter().find(|(name, _)| name == "user.starsnap.md5");
-            return self.json_line(path, attributes, md5.map(|(_, value)| value), target);
+            return self.json_line(path, facts);
         }
-        let mark = if attributes.kind == NodeKind::Directory { "/" } else { "" };
+        let mark = if kind == NodeKind::Directory { "/" } else { "" };
         let name = format!("{}{mark}", printable(shown));
         if !self.args.long {
             return Ok(self.out.line(&name)?);
         }
-        let (mode, bytes) = match attributes.kind {
+        let (mode, bytes) = match kind {
             NodeKind::Directory => ("dr-x------", "-".to_owned()),
-            NodeKind::File => ("-r--------", size(attributes.size)),
+            NodeKind::File => ("-r--------", size(facts.attributes.size)),
             NodeKind::Symlink => ("lrwxrwxrwx", "-".to_owned()),
         };
-        let name = target.map_or(name.clone(), |target| format!("{name} -> {}", printable(&target)));
-        self.rows.push(vec![mode.to_owned(), bytes, time(attributes.mtime), name]);
+        let name = facts.target.map_or(name.clone(), |target| format!("{name} -> {}", printable(&target)));
+        self.rows.push(vec![mode.to_owned(), bytes, time(facts.attributes.mtime), name]);
         Ok(())
     }
 
-    fn json_line(
-        &mut self,
-        path: &str,
-        attributes: Attributes,
-        md5: Option<String>,
-        target: Option<String>,
-    ) -> anyhow::Result<()> {
-        let modified = attributes.mtime.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    fn json_line(&mut self, path: &str, facts: Facts) -> anyhow::Result<()> {
+        let modified = facts.attributes.mtime.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let object = Object {
             path: path.to_owned(),
-            kind: match attributes.kind {
+            kind: match facts.attributes.kind {
                 NodeKind::Directory => "directory",
                 NodeKind::File => "file",
                 NodeKind::Symlink => "symlink",
             },
-            size: attributes.size,
+            size: facts.attributes.size,
             modified: i64::try_from(modified).unwrap_or(i64::MAX),
-            md5,
-            target,
+            md5: facts.md5,
+            target: facts.target,
         };
         // One object per line, within one array: readable, and never all in memory.
         self.out.raw(if self.first { b"\n" } else { b",\n" })?;

@@ -71,7 +71,7 @@ pub fn helper() -> ExitCode {
         no_cache: options.no_cache,
         ..Globals::default()
     };
-    logging::start(&globals);
+    logging::start(&globals, logging::LevelFilter::WARN);
     let request = Request { repository: args.repository, mountpoint: args.mountpoint, options, foreground: false };
     let done = if args.fake { check(&request) } else { start(&request, &globals) };
     match done {

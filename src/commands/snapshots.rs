@@ -4,6 +4,7 @@ use super::open_repository;
 use crate::cli::{Globals, SnapshotsArgs};
 use crate::failure::Outcome;
 use crate::output::{Align, Output, printable, size, span, table};
+use crate::progress::count;
 use serde::Serialize;
 use starsnap_repository::Repository;
 use starsnap_restore::survey::{self, SnapshotStatus, SnapshotSummary};
@@ -24,6 +25,9 @@ struct Line<'a> {
     summary: &'a SnapshotSummary,
     age_seconds: Option<u64>,
 }
+
+/// How many problems of a snapshot people are shown.
+const SHOWN_PROBLEMS: usize = 5;
 
 /// Lists snapshots, broken ones with why.
 pub async fn snapshots(args: &SnapshotsArgs, globals: &Globals) -> anyhow::Result<Outcome> {
@@ -83,9 +87,14 @@ fn people(repository: &Repository, found: &[SnapshotSummary], out: &mut Output) 
     rows.extend(found.iter().map(|snapshot| row(snapshot, now)));
     out.raw(table(&COLUMNS.map(|(_, align)| align), &rows).as_bytes())?;
     for snapshot in found {
-        for problem in &snapshot.problems {
-            let timestamp = snapshot.timestamp.as_deref().unwrap_or(starsnap_repository::repository::INCOMPLETE);
-            out.line(&format!("{}@{timestamp}: {}", printable(&snapshot.label), printable(problem)))?;
+        let timestamp = snapshot.timestamp.as_deref().unwrap_or(starsnap_repository::repository::INCOMPLETE);
+        let name = printable(&format!("{}@{timestamp}", snapshot.label));
+        for problem in snapshot.problems.iter().take(SHOWN_PROBLEMS) {
+            out.line(&format!("{name}: {}", printable(problem)))?;
+        }
+        let more = snapshot.problems.len().saturating_sub(SHOWN_PROBLEMS);
+        if more > 0 {
+            out.line(&format!("{name}: {} (--json shows all)", count(more as u64, "more problem")))?;
         }
     }
     Ok(())

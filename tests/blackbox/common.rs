@@ -239,6 +239,9 @@ pub fn tree(dir: &Path) -> Tree {
     files(dir).into_iter().map(read).collect()
 }
 
+/// For `diff`: without what starsnap keeps for itself beside the tables of a database, of which no path shows anything.
+pub const STATE: &str = "--exclude=.starsnap*";
+
 /// `diff -r` finds no difference.
 #[track_caller]
 pub fn same(one: &Path, other: &Path, options: &[&str]) {

@@ -300,13 +300,16 @@ fn strange_names_of_files_are_survived() {
     fs::write(label.parent().unwrap().join("__ss_file"), "no directory").unwrap();
     let text = victim.run(["snapshots".as_ref(), victim.location.as_os_str()]).ok().stdout;
     assert!(!text.contains('\u{1b}'), "{text:?}");
-    let text = victim.run(["ls".as_ref(), victim.location.as_os_str(), "-R".as_ref()]).ok().stdout;
+    // What cannot be listed is named, all else is listed.
+    let ran = victim.run(["ls".as_ref(), victim.location.as_os_str(), "-R".as_ref()]).code(3);
+    assert!(ran.stdout.contains("sr_member_backup2/2024-08-17-23-59-59-999/sr_member/p4/10024/10024.hdr\n"));
+    let text = ran.stdout + &ran.stderr;
     assert!(!text.contains('\u{1b}'), "{text:?}");
     victim.others_are_usable();
 }
 
 #[test]
-fn no_repo_info_or_a_senseless_one_is_an_error() {
+fn without_repo_info_the_snapshots_are_there_all_the_same() {
     for bytes in [None, Some(b"".as_slice()), Some(b"{"), Some(&[b'['; 200_000])] {
         let victim = Victim::new();
         let info = victim.location.join("__starrocks_repository_hub_repo/__repo_info");
@@ -314,8 +317,6 @@ fn no_repo_info_or_a_senseless_one_is_an_error() {
             None => fs::remove_file(&info).unwrap(),
             Some(bytes) => fs::write(&info, bytes).unwrap(),
         }
-        let ran = victim.run(["snapshots".as_ref(), victim.location.as_os_str()]);
-        assert_ne!(ran.code, 0);
-        assert!(ran.stderr.contains("__repo_info"), "{}", ran.stderr);
+        victim.others_are_usable();
     }
 }
