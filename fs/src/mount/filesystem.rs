@@ -15,7 +15,7 @@ use std::future::Future;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::{Duration, SystemTime};
 
 /// A name that is not there may be looked up again after this long.
@@ -61,7 +61,7 @@ impl StarsnapFs {
     fn answer<F: Future<Output = ()> + Send + 'static>(&self, work: impl FnOnce(Arc<Shared>) -> F) {
         let _inside = self.0.runtime.enter();
         let mut work = Box::pin(work(self.0.clone()));
-        if let Poll::Pending = work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        if work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
             self.0.runtime.spawn(work);
         }
     }

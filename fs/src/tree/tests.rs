@@ -1,1 +1,193 @@
+//! The tree over a source that can fail and change.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use super::*;
+use async_trait::async_trait;
+use starsnap_repository::repository::{Label, Timestamp};
+use starsnap_repository::snapshot::{FileEntry, TabletFiles, TabletKey};
+use starsnap_repository::storage::{LocalStorage, Storage};
+use starsnap_repository::{ErrorKind, OpenSnapshot, RepositoryError, md5};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+#[derive(Debug)]
+struct Fake {
+    storage: Arc<dyn Storage>,
+    labels: Mutex<Result<Vec<Label>, ErrorKind>>,
+    content: Mutex<Result<OpenSnapshot, ErrorKind>>,
+    opened: AtomicUsize,
+}
+
+fn failure(kind: &ErrorKind) -> RepositoryError {
+    RepositoryError::new(*kind, "open", "it", "the test says so")
+}
+
+#[async_trait]
+impl Source for Fake {
+    fn name(&self) -> &str {
+        "fake"
+    }
+    fn location(&self) -> String {
+        "/fake".into()
+    }
+    async fn labels(&self) -> starsnap_repository::Result<Vec<Label>> {
+        self.labels.lock().unwrap().clone().map_err(|kind| failure(&kind))
+    }
+    async fn open(&self, label: &str, timestamp: &str) -> starsnap_repository::Result<OpenSnapshot> {
+        self.opened.fetch_add(1, Ordering::SeqCst);
+        tokio::task::yield_now().await;
+        let open = self.content.lock().unwrap().clone().map_err(|kind| failure(&kind))?;
+        Ok(OpenSnapshot { label: label.into(), timestamp: timestamp.into(), ..open })
+    }
+    fn storage(&self) -> &Arc<dyn Storage> {
+        &self.storage
+    }
+    fn path(&self, rest: &str) -> String {
+        rest.into()
+    }
+}
+
+fn label(name: &str, timestamps: &[&str]) -> Label {
+    let timestamps = timestamps.iter().map(|text| Timestamp { text: (*text).into(), infos: vec![md5::of(b"info")] });
+    Label { name: name.into(), timestamps: timestamps.collect(), metas: vec![md5::of(b"meta")], problems: vec![] }
+}
+
+fn tablet(id: i64, names: &[&str]) -> TabletFiles {
+    let file = |name: &&str| FileEntry { name: (*name).into(), md5: md5::of(name.as_bytes()), size: name.len() as u64 };
+    let key = TabletKey { database: 1, table: 2, physical: 3, index: 4, tablet: id };
+    TabletFiles { key, files: names.iter().map(file).collect(), problems: vec![] }
+}
+
+fn snapshot(tablets: Vec<TabletFiles>) -> OpenSnapshot {
+    OpenSnapshot {
+        label: String::new(),
+        timestamp: String::new(),
+        catalog: Default::default(),
+        tablets,
+        strays: vec![],
+        problems: vec![],
+        info: vec![],
+    }
+}
+
+fn fake(labels: Vec<Label>, content: OpenSnapshot) -> Arc<Fake> {
+    Arc::new(Fake {
+        storage: Arc::new(LocalStorage::open(std::env::temp_dir()).unwrap()),
+        labels: Mutex::new(Ok(labels)),
+        content: Mutex::new(Ok(content)),
+        opened: AtomicUsize::default(),
+    })
+}
+
+fn at_once() -> Options {
+    let now = Duration::ZERO;
+    Options { refresh: now, retry: now, outage: now, reread: now, ..Options::default() }
+}
+
+const TIME: &str = "2024-01-02-03-04-05-006";
+const CONTENT: &str = "_content/__ss_content/__db_1/__tbl_2/__part_3/__idx_4";
+
+#[tokio::test]
+async fn every_number_leads_back_to_its_path() {
+    let names = ["a", "b/c", "..", "%", "z", " "];
+    let tablets = vec![tablet(7, &[]), tablet(5, &names), tablet(6, &[]), tablet(9, &["x"])];
+    let tree = Tree::of(fake(vec![label("l", &[TIME])], snapshot(tablets)), Options::default());
+    let mut waiting = vec![(NodeId::ROOT, String::new())];
+    let mut seen = std::collections::HashSet::new();
+    let mut files = 0;
+    while let Some((node, path)) = waiting.pop() {
+        assert!(seen.insert(node), "{path} has a number of its own");
+        assert_eq!(tree.lookup(&path).await.unwrap(), node, "{path}");
+        for child in tree.children(node).await.unwrap() {
+            let path = format!("{path}/{}", child.name);
+            assert_eq!(tree.parent(child.node).await.unwrap(), node, "{path}");
+            assert_eq!(tree.attributes(child.node).await.unwrap().kind, child.kind, "{path}");
+            match child.kind {
+                NodeKind::Directory => waiting.push((child.node, path)),
+                NodeKind::File => files += usize::from(seen.insert(child.node)),
+                NodeKind::Symlink => assert_eq!(tree.read_link(child.node).await.unwrap(), TIME),
+            }
+        }
+    }
+    assert_eq!(files, names.len() + 1 + 2, "stored ones, snapshot.json and restore.sql");
+    let file = tree.lookup(&format!("l/latest/{CONTENT}/__5/b%2Fc")).await.unwrap();
+    assert_eq!(tree.attributes(file).await.unwrap().size, 3);
+    assert!(matches!(tree.child(file, "x").await, Err(FsError::NotDirectory(_))));
+    assert!(tree.lookup("l/latest/../../l").await.is_ok());
+    assert!(matches!(tree.attributes(NodeId(u64::MAX)).await, Err(FsError::Stale(_))));
+}
+
+#[tokio::test]
+async fn one_opening_serves_all_who_wait() {
+    let source = fake(vec![label("l", &[TIME])], snapshot(vec![]));
+    let tree = Tree::of(source.clone(), Options::default());
+    let path = format!("l/{TIME}/snapshot.json");
+    let found = futures::future::join_all((0..20).map(|_| tree.lookup(&path))).await;
+    assert!(found.iter().all(Result::is_ok));
+    assert_eq!(source.opened.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn failed_snapshots_are_tried_again() {
+    let source = fake(vec![label("l", &[TIME])], snapshot(vec![]));
+    let good = std::mem::replace(&mut *source.content.lock().unwrap(), Err(ErrorKind::Unavailable));
+    let tree = Tree::of(source.clone(), Options { retry: Duration::from_millis(200), ..at_once() });
+    let path = format!("l/{TIME}/snapshot.json");
+    for _ in 0..5 {
+        assert_eq!(tree.lookup(&path).await.unwrap_err().errno(), libc::EIO);
+    }
+    assert_eq!(source.opened.load(Ordering::SeqCst), 1, "not at every request");
+    *source.content.lock().unwrap() = good;
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    assert!(tree.lookup(&path).await.is_ok());
+}
+
+#[tokio::test]
+async fn replaced_content_gets_new_numbers() {
+    let source = fake(vec![label("l", &[])], snapshot(vec![tablet(5, &["a", "b"])]));
+    let tree = Tree::of(source.clone(), at_once());
+    let path = format!("l/incomplete/{CONTENT}/__5/b");
+    let old = tree.lookup(&path).await.unwrap();
+    assert_eq!(tree.lookup(&path).await.unwrap(), old, "the same content keeps them");
+    *source.content.lock().unwrap() = Ok(snapshot(vec![tablet(5, &["a", "aa", "b"])]));
+    let new = tree.lookup(&path).await.unwrap();
+    assert_ne!(new, old);
+    assert_eq!(tree.parent(tree.lookup("l/incomplete").await.unwrap()).await.unwrap(), tree.lookup("l").await.unwrap());
+    match tree.content(old).await {
+        Ok(Content::Stored { path, .. }) => assert!(path.contains("/b."), "{path}"),
+        other => assert!(matches!(other, Err(FsError::Stale(_))), "{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn opened_snapshots_are_forgotten_and_read_again() {
+    let source = fake(vec![label("a", &[TIME]), label("b", &[TIME])], snapshot(vec![tablet(5, &["x"])]));
+    let tree = Tree::of(source.clone(), Options { memory: 1, ..Options::default() });
+    let first = tree.lookup(&format!("a/{TIME}/{CONTENT}/__5/x")).await.unwrap();
+    let second = tree.lookup(&format!("b/{TIME}/{CONTENT}/__5/x")).await.unwrap();
+    assert_eq!(tree.slots.opened().len(), 1);
+    assert_eq!(tree.attributes(first).await.unwrap().size, 1);
+    assert_eq!(source.opened.load(Ordering::SeqCst), 3);
+    *source.content.lock().unwrap() = Ok(snapshot(vec![tablet(5, &["other"])]));
+    assert!(matches!(tree.attributes(second).await, Err(FsError::Stale(_))), "never another file's bytes");
+    assert!(tree.lookup(&format!("b/{TIME}/{CONTENT}/__5/other")).await.is_ok());
+}
+
+#[tokio::test]
+async fn outage_is_covered_by_the_last_list() {
+    let source = fake(vec![label("l", &[TIME])], snapshot(vec![]));
+    let tree = Tree::of(source.clone(), Options { outage: Duration::from_millis(300), ..at_once() });
+    assert!(tree.lookup("l").await.is_ok());
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    *source.labels.lock().unwrap() = Err(ErrorKind::NotFound);
+    assert_eq!(tree.lookup("l").await.unwrap_err().errno(), libc::ENOENT, "gone is gone");
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    *source.labels.lock().unwrap() = Err(ErrorKind::Unavailable);
+    assert!(tree.lookup("l").await.is_ok());
+    tokio::time::sleep(Duration::from_millis(350)).await;
+    assert_eq!(tree.lookup("l").await.unwrap_err().errno(), libc::EIO);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    *source.labels.lock().unwrap() = Ok(vec![label("m", &[TIME])]);
+    assert!(tree.lookup("m").await.is_ok() && tree.lookup("l").await.is_err());
+}

@@ -1,6 +1,6 @@
 //! Repositories to mount, and what a mounted one shows.
 
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
 use starsnap_fs::mount::{MountOptions, Mounted, mount};
 use starsnap_fs::tree::{Options, Tree};
