@@ -14,7 +14,6 @@ use crate::error::{Result, TabletError, Within};
 use crate::proto::segment::ColumnMetaPb;
 use crate::schema::{Column, DecimalKind, LogicalType};
 use crate::source::ReadAt;
-use crate::types::TextAs;
 
 /// Reads a column forward. After an error a reader is of no more use.
 pub(crate) trait ColumnReader: Send {
@@ -25,11 +24,10 @@ pub(crate) trait ColumnReader: Send {
     fn skip(&mut self, rows: u64) -> Result<()>;
 }
 
-/// What a column is read from and how its text comes out.
+/// What a column is read from.
 #[derive(Clone)]
 pub(crate) struct Context {
     pub file: Arc<dyn ReadAt>,
-    pub text: TextAs,
 }
 
 /// Numbers of stored types (ColumnMetaPB.type).
@@ -97,7 +95,9 @@ fn stored_with_schema(number: i32, length: u32, meta: &ColumnMetaPb, schema: &Lo
         LogicalType::Decimal { kind, .. } if *kind == wanted => Ok(schema.clone()),
         other => {
             let other = other.sql();
-            Err(TabletError::unsupported(format!("a {wanted:?} decimal of unknown scale, where the schema has {other}")))
+            Err(TabletError::unsupported(format!(
+                "a {wanted:?} decimal of unknown scale, where the schema has {other}"
+            )))
         }
     };
     let children = &meta.children_columns;
@@ -140,7 +140,7 @@ pub(crate) fn open(context: &Context, meta: &ColumnMetaPb, ty: &LogicalType) -> 
         LogicalType::Json if meta.json_meta.is_some_and(|m| m.is_flat == Some(true)) => {
             flat_json::open(context, meta).within(|| "flat JSON")
         }
-        _ => Ok(Box::new(scalar::ScalarReader::open(context, meta, out::for_type(meta, ty, context.text)?)?)),
+        _ => Ok(Box::new(scalar::ScalarReader::open(context, meta, out::for_type(meta, ty)?)?)),
     }
 }
 

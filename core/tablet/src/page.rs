@@ -3,9 +3,9 @@
 use crate::codec::Codec;
 use crate::encoding::{self, bitshuffle, rle::RleBits};
 use crate::error::{Result, TabletError, Within};
+use crate::proto;
 use crate::proto::segment::{BTreeMetaPb, DataPageFooterPb, PageFooterPb, PagePointerPb};
 use crate::source::ReadAt;
-use crate::proto;
 
 /// Nothing StarRocks writes comes near this; a page is 64 KiB and at most one value longer.
 const MAX_PAGE_LEN: u32 = 1 << 30;
@@ -125,7 +125,10 @@ impl OrdinalIndex {
 pub(crate) enum Nulls {
     None,
     /// A byte per row, not zero for NULL.
-    Flags { flags: Vec<u8>, at: usize },
+    Flags {
+        flags: Vec<u8>,
+        at: usize,
+    },
     /// Page format 1.
     Runs(RleBits),
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::error::{Result, TabletError, Within};
 use crate::page;
-use crate::proto::segment::{ColumnMetaPb, SegmentFooterPb};
 use crate::proto;
+use crate::proto::segment::{ColumnMetaPb, SegmentFooterPb};
 use crate::source::ReadAt;
 
 const MAGIC: [u8; 4] = *b"D0R1";

@@ -60,7 +60,9 @@ impl Tablet {
 
     fn open_file(&self, name: &str, encrypted: bool) -> Result<Segment> {
         if encrypted {
-            return Err(TabletError::unsupported("the file is encrypted with keys that only its cluster has").within(name));
+            return Err(
+                TabletError::unsupported("the file is encrypted with keys that only its cluster has").within(name)
+            );
         }
         let file = self.files.open(name).map_err(|e| TabletError::io("opening the file", e).within(name))?;
         Segment::open(file).within(|| name)
@@ -78,6 +80,7 @@ impl Tablet {
             columns,
             segments,
             next: 0,
+            skip: 0,
             current: None,
         })
     }
@@ -129,6 +132,7 @@ pub struct PhysicalRows {
     output: Output,
     segments: Vec<(usize, usize)>,
     next: usize,
+    skip: u64,
     current: Option<(String, SegmentRows)>,
 }
 
@@ -138,9 +142,17 @@ impl PhysicalRows {
         self.output.schema.clone()
     }
 
+    /// Passes over the next `rows` rows, reading as little of them as the format allows. To be called before rows are read.
+    pub fn skip_rows(&mut self, rows: u64) {
+        self.skip = self.skip.saturating_add(rows);
+    }
+
     fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
         loop {
             if let Some((name, rows)) = &mut self.current {
+                if self.skip > 0 {
+                    self.skip = rows.skip(self.skip).within(|| name.clone())?;
+                }
                 if let Some((arrays, count)) = rows.next_arrays().within(|| name.clone())? {
                     return Ok(Some(self.output.batch(&arrays, count).within(|| name.clone())?));
                 }

@@ -103,14 +103,15 @@ pub fn arrow_field(column: &Column, options: &ReadOptions) -> Result<Field> {
             BitmapAs::Cardinality => DataType::Int64,
             BitmapAs::Binary => DataType::Binary,
         },
-        ty => arrow_type(ty, options.text, &child)?,
+        LogicalType::Char(_) | LogicalType::Varchar(_) if options.text != TextAs::Binary => DataType::Utf8,
+        ty => arrow_type(ty, &child)?,
     };
     Ok(named(column, ty))
 }
 
-/// The Arrow field of a column as it is decoded and merged: sketches and LARGEINT still as they are stored.
-pub(crate) fn stored_field(column: &Column, text: TextAs) -> Result<Field> {
-    Ok(named(column, arrow_type(&column.ty, text, &|c| stored_field(c, text))?))
+/// The Arrow field of a column as it is decoded and merged: text as bytes, sketches and LARGEINT as they are stored.
+pub(crate) fn stored_field(column: &Column) -> Result<Field> {
+    Ok(named(column, arrow_type(&column.ty, &stored_field)?))
 }
 
 fn named(column: &Column, ty: DataType) -> Field {
@@ -118,7 +119,7 @@ fn named(column: &Column, ty: DataType) -> Field {
     Field::new(&column.name, ty, column.nullable).with_metadata(metadata)
 }
 
-pub(crate) fn arrow_type(ty: &LogicalType, text: TextAs, child: &dyn Fn(&Column) -> Result<Field>) -> Result<DataType> {
+pub(crate) fn arrow_type(ty: &LogicalType, child: &dyn Fn(&Column) -> Result<Field>) -> Result<DataType> {
     Ok(match ty {
         LogicalType::Boolean => DataType::Boolean,
         LogicalType::TinyInt => DataType::Int8,
@@ -130,7 +131,6 @@ pub(crate) fn arrow_type(ty: &LogicalType, text: TextAs, child: &dyn Fn(&Column)
         LogicalType::Double => DataType::Float64,
         LogicalType::Date => DataType::Date32,
         LogicalType::DateTime => DataType::Timestamp(TimeUnit::Microsecond, None),
-        LogicalType::Char(_) | LogicalType::Varchar(_) if text != TextAs::Binary => DataType::Utf8,
         LogicalType::Json => DataType::Utf8,
         LogicalType::Decimal { kind: DecimalKind::D256, precision, scale } => DataType::Decimal256(*precision, *scale),
         LogicalType::Decimal { precision, scale, .. } => DataType::Decimal128(*precision, *scale),
@@ -138,7 +138,8 @@ pub(crate) fn arrow_type(ty: &LogicalType, text: TextAs, child: &dyn Fn(&Column)
         LogicalType::Hll | LogicalType::Bitmap | LogicalType::Percentile => DataType::Binary,
         LogicalType::Array(element) => DataType::List(Arc::new(child(element)?)),
         LogicalType::Map(key, value) => {
-            let entries = Fields::from(vec![child(key)?.with_nullable(false).with_name("key"), child(value)?.with_name("value")]);
+            let entries =
+                Fields::from(vec![child(key)?.with_nullable(false).with_name("key"), child(value)?.with_name("value")]);
             DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries), false)), false)
         }
         LogicalType::Struct(fields) => DataType::Struct(fields.iter().map(child).collect::<Result<Vec<_>>>()?.into()),

@@ -29,7 +29,7 @@ fn open_child(context: &Context, meta: &ColumnMetaPb, at: usize, column: &Column
 fn open_helper(context: &Context, meta: &ColumnMetaPb, at: usize, name: &str) -> Result<Reader> {
     let meta = child(meta, at, name)?;
     let ty = super::stored_type(meta, &LogicalType::Int)?;
-    let out = super::out::for_type(meta, &ty, context.text)?;
+    let out = super::out::for_type(meta, &ty)?;
     Ok(Box::new(super::scalar::ScalarReader::open(context, meta, out).within(|| name)?))
 }
 
@@ -42,8 +42,12 @@ fn null_flags(context: &Context, meta: &ColumnMetaPb, at: usize) -> Result<Optio
 pub(super) fn array(context: &Context, meta: &ColumnMetaPb, element: &Column) -> Result<Reader> {
     let nulls = null_flags(context, meta, 1)?;
     let sizes = open_helper(context, meta, 1 + usize::from(nulls.is_some()), "sizes")?;
-    let field = Arc::new(stored_field(element, context.text)?);
-    Ok(Box::new(ArrayReader { element: open_child(context, meta, 0, element)?, rows: Repeated { nulls, sizes }, field }))
+    let field = Arc::new(stored_field(element)?);
+    Ok(Box::new(ArrayReader {
+        element: open_child(context, meta, 0, element)?,
+        rows: Repeated { nulls, sizes },
+        field,
+    }))
 }
 
 /// Opens a MAP: keys, values, null flags if it is nullable, sizes.
@@ -51,7 +55,7 @@ pub(super) fn map(context: &Context, meta: &ColumnMetaPb, key: &Column, value: &
     let nulls = null_flags(context, meta, 2)?;
     let sizes = open_helper(context, meta, 2 + usize::from(nulls.is_some()), "sizes")?;
     let column = Column { ty: LogicalType::Map(key.clone().into(), value.clone().into()), ..key.clone() };
-    let field = stored_field(&column, context.text)?;
+    let field = stored_field(&column)?;
     let DataType::Map(entries, _) = field.data_type() else {
         return Err(TabletError::unsupported("a MAP that is none"));
     };
@@ -71,7 +75,7 @@ pub(super) fn structure(context: &Context, meta: &ColumnMetaPb, fields: &[Column
         return Err(TabletError::unsupported(format!("{stored} stored fields, where the schema has {}", fields.len())));
     }
     let readers = fields.iter().enumerate().map(|(at, f)| open_child(context, meta, at, f)).collect::<Result<_>>()?;
-    let fields = fields.iter().map(|f| stored_field(f, context.text)).collect::<Result<Vec<_>>>()?.into();
+    let fields = fields.iter().map(|f| stored_field(f)).collect::<Result<Vec<_>>>()?.into();
     Ok(Box::new(StructReader { readers, nulls, fields }))
 }
 

@@ -57,7 +57,7 @@ fn open_child(context: &Context, meta: &ColumnMetaPb) -> Result<Path> {
     let out = match ty {
         stored::JSON | stored::VARCHAR | stored::CHAR => out::verbatim(),
         stored::TINYINT | stored::BIGINT | stored::LARGEINT | stored::DOUBLE => {
-            out::for_type(meta, &stored_type(meta, &LogicalType::Json)?, context.text)?
+            out::for_type(meta, &stored_type(meta, &LogicalType::Json)?)?
         }
         other => return Err(TabletError::unsupported(format!("flattened type {other}"))),
     };

@@ -12,7 +12,7 @@ use crate::error::{Result, TabletError};
 use crate::json;
 use crate::proto::segment::ColumnMetaPb;
 use crate::schema::{Column, LogicalType};
-use crate::types::{TextAs, arrow_type};
+use crate::types::arrow_type;
 use crate::types::number::*;
 
 use super::stored;
@@ -41,10 +41,10 @@ pub(crate) trait Out: Send {
 }
 
 /// The output for a scalar column of a segment, by its stored type.
-pub(crate) fn for_type(meta: &ColumnMetaPb, ty: &LogicalType, text: TextAs) -> Result<Box<dyn Out>> {
+pub(crate) fn for_type(meta: &ColumnMetaPb, ty: &LogicalType) -> Result<Box<dyn Out>> {
     // Nested types have readers of their own; what is left needs no children.
     let no_child = |_: &Column| Err(TabletError::unsupported("a nested type where a scalar is stored"));
-    let ty = arrow_type(ty, text, &no_child)?;
+    let ty = arrow_type(ty, &no_child)?;
     let mismatch = || TabletError::damaged(format!("stored type {:?} for {ty}", meta.r#type));
     fn fixed<S: Stored>(ty: &DataType) -> Option<Box<dyn Out>> {
         let fits = PrimitiveArray::<S::Arrow>::is_compatible(ty);
@@ -67,10 +67,11 @@ pub(crate) fn for_type(meta: &ColumnMetaPb, ty: &LogicalType, text: TextAs) -> R
         stored::DATE => fixed::<StoredDate>(&ty),
         stored::DATETIME => fixed::<StoredDateTime>(&ty),
         stored::BOOLEAN => return Ok(Box::new(BoolOut::default())),
-        stored::CHAR => return Ok(Box::new(BinaryOut::new(Content::Char, Some(text)))),
-        stored::VARCHAR => return Ok(Box::new(BinaryOut::new(Content::Verbatim, Some(text)))),
-        stored::JSON => return Ok(Box::new(BinaryOut::new(Content::Json, Some(TextAs::Utf8)))),
-        stored::VARBINARY | stored::HLL | stored::OBJECT | stored::PERCENTILE => return Ok(verbatim()),
+        stored::CHAR => return Ok(Box::new(BinaryOut::new(Content::Char))),
+        stored::JSON => return Ok(Box::new(BinaryOut::new(Content::Json))),
+        stored::VARCHAR | stored::VARBINARY | stored::HLL | stored::OBJECT | stored::PERCENTILE => {
+            return Ok(verbatim());
+        }
         other => return Err(TabletError::unsupported(format!("stored type {other}"))),
     };
     out.ok_or_else(mismatch)
@@ -78,7 +79,7 @@ pub(crate) fn for_type(meta: &ColumnMetaPb, ty: &LogicalType, text: TextAs) -> R
 
 /// Output of stored bytes as they are.
 pub(crate) fn verbatim() -> Box<dyn Out> {
-    Box::new(BinaryOut::new(Content::Verbatim, None))
+    Box::new(BinaryOut::new(Content::Verbatim))
 }
 
 fn mismatch() -> TabletError {
@@ -173,15 +174,13 @@ enum Content {
 
 struct BinaryOut {
     content: Content,
-    /// How text comes out; nothing for binary.
-    text: Option<TextAs>,
     offsets: Vec<i32>,
     data: Vec<u8>,
 }
 
 impl BinaryOut {
-    fn new(content: Content, text: Option<TextAs>) -> Self {
-        BinaryOut { content, text, offsets: vec![0], data: Vec::new() }
+    fn new(content: Content) -> Self {
+        BinaryOut { content, offsets: vec![0], data: Vec::new() }
     }
 
     fn end_value(&mut self) -> Result<()> {
@@ -248,9 +247,7 @@ impl Out for BinaryOut {
                 self.data.extend_from_slice(bytes);
                 Ok(())
             }
-            Values::Strings { page, from, to } => {
-                self.push_rows(|at| page.get(from + at), to - from, nulls, dense)
-            }
+            Values::Strings { page, from, to } => self.push_rows(|at| page.get(from + at), to - from, nulls, dense),
             Values::Codes { codes, dictionary } => {
                 let code = |at: usize| Some(u32::from_le_bytes(*codes.get(at * 4..)?.first_chunk()?) as usize);
                 self.push_rows(|at| dictionary.get(code(at)?), codes.len() / 4, nulls, dense)
@@ -261,31 +258,14 @@ impl Out for BinaryOut {
 
     fn finish(&mut self, nulls: Option<NullBuffer>) -> Result<ArrayRef> {
         let offsets = std::mem::replace(&mut self.offsets, vec![0]);
-        let mut data = std::mem::take(&mut self.data);
+        let data = Buffer::from_vec(std::mem::take(&mut self.data));
         // Offsets only ever grow, from 0 to the length of the data.
-        let mut offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-        let failed = |e: arrow_schema::ArrowError| {
-            TabletError::unrepresentable(format!("text that is not UTF-8; read text as binary, or lossily: {e}"))
-        };
-        match self.text {
-            None | Some(TextAs::Binary) => {
-                Ok(Arc::new(BinaryArray::try_new(offsets, Buffer::from_vec(data), nulls).map_err(failed)?))
-            }
-            Some(text) => {
-                if text == TextAs::Utf8Lossy && std::str::from_utf8(&data).is_err() {
-                    (offsets, data) = lossy(&offsets, &data)?;
-                }
-                Ok(Arc::new(StringArray::try_new(offsets, Buffer::from_vec(data), nulls).map_err(failed)?))
-            }
+        let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
+        if self.content == Content::Json {
+            let array = StringArray::try_new(offsets, data, nulls);
+            return Ok(Arc::new(array.map_err(|e| TabletError::damaged(format!("JSON that is not UTF-8: {e}")))?));
         }
+        let array = BinaryArray::try_new(offsets, data, nulls);
+        Ok(Arc::new(array.map_err(|e| TabletError::damaged(e.to_string()))?))
     }
-}
-
-fn lossy(offsets: &OffsetBuffer<i32>, data: &[u8]) -> Result<(OffsetBuffer<i32>, Vec<u8>)> {
-    let mut out = BinaryOut::new(Content::Verbatim, None);
-    for bounds in offsets.windows(2) {
-        let value = &data[bounds[0] as usize..bounds[1] as usize];
-        out.push_value(String::from_utf8_lossy(value).as_bytes())?;
-    }
-    Ok((OffsetBuffer::new(ScalarBuffer::from(out.offsets)), out.data))
 }

@@ -105,10 +105,9 @@ fn column_encoding(meta: &ColumnMetaPb) -> Result<Encoding> {
     Ok(match (Encoding::from_pb(meta.encoding.unwrap_or(0))?, meta.r#type.unwrap_or(0)) {
         (Encoding::Default, stored::BOOLEAN) => Encoding::Rle,
         (Encoding::Default, stored::CHAR | stored::VARCHAR) => Encoding::Dict,
-        (
-            Encoding::Default,
-            stored::HLL | stored::OBJECT | stored::PERCENTILE | stored::JSON | stored::VARBINARY,
-        ) => Encoding::Plain,
+        (Encoding::Default, stored::HLL | stored::OBJECT | stored::PERCENTILE | stored::JSON | stored::VARBINARY) => {
+            Encoding::Plain
+        }
         (Encoding::Default, _) => Encoding::BitShuffle,
         (other, _) => other,
     })

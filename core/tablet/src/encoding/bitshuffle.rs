@@ -16,7 +16,8 @@ pub fn decode_page(body: &[u8], element: usize) -> Result<Vec<u8>> {
         let says = format!("{count} elements of {size}, padded to {padded}, in {stored} bytes");
         return Err(TabletError::damaged(format!("bitshuffle header says {says}; elements have {element}")));
     }
-    let stream = body.get(HEADER_LEN..stored).ok_or_else(|| TabletError::damaged("bitshuffle stream ends too early"))?;
+    let stream =
+        body.get(HEADER_LEN..stored).ok_or_else(|| TabletError::damaged("bitshuffle stream ends too early"))?;
     let mut out = decode_stream(stream, padded, element)?;
     out.truncate(count * element);
     Ok(out)

@@ -38,7 +38,7 @@ pub(super) fn write_at(value: &[u8], out: &mut Vec<u8>, depth: usize) -> Result<
             write_string(text, out);
             Ok(())
         }
-        Value::Binary(_) => return Err(TabletError::unsupported("binary data inside a JSON value")),
+        Value::Binary => return Err(TabletError::unsupported("binary data inside a JSON value")),
         Value::Array(items) => return write_items(items, b"[]", false, out, depth),
         Value::Object(members) => return write_items(members, b"{}", true, out, depth),
     };

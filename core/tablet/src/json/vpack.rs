@@ -15,7 +15,7 @@ pub(crate) enum Value<'a> {
     Int(i64),
     UInt(u64),
     String(&'a [u8]),
-    Binary(&'a [u8]),
+    Binary,
     Array(Items<'a>),
     Object(Items<'a>),
 }
@@ -55,7 +55,10 @@ pub(crate) fn take(bytes: &[u8]) -> Result<(Value<'_>, &[u8])> {
         0x1b..=0x1c => {
             let (bytes, rest) = fixed(8)?;
             let bits = number(bytes)?;
-            return Ok((if kind == 0x1b { Value::Double(f64::from_bits(bits)) } else { Value::UtcDate(bits as i64) }, rest));
+            return Ok((
+                if kind == 0x1b { Value::Double(f64::from_bits(bits)) } else { Value::UtcDate(bits as i64) },
+                rest,
+            ));
         }
         0x20..=0x27 => {
             let (bytes, rest) = fixed(usize::from(kind - 0x1f))?;
@@ -79,8 +82,8 @@ pub(crate) fn take(bytes: &[u8]) -> Result<(Value<'_>, &[u8])> {
         }
         0xc0..=0xc7 => {
             let (len, rest) = fixed(usize::from(kind - 0xbf))?;
-            let (data, rest) = rest.split_at_checked(size(len)?).ok_or_else(cut)?;
-            return Ok((Value::Binary(data), rest));
+            let (_, rest) = rest.split_at_checked(size(len)?).ok_or_else(cut)?;
+            return Ok((Value::Binary, rest));
         }
         other => return Err(TabletError::unsupported(format!("VelocyPack type {other:#04x}"))),
     };

@@ -6,7 +6,7 @@ use crate::column::{self, ColumnReader, Context};
 use crate::error::{Result, TabletError, Within};
 use crate::schema::{Column, LogicalType, TabletSchema};
 use crate::segment::Segment;
-use crate::types::{ReadOptions, TextAs, cast, parse, stored_field};
+use crate::types::{ReadOptions, cast, parse, stored_field};
 
 /// A batch is meant to stay below this, judged by the average row of the segment.
 const BATCH_BYTES: u64 = 32 << 20;
@@ -29,7 +29,6 @@ enum Source {
 
 pub(super) struct SegmentRows {
     columns: Vec<(Column, Source)>,
-    text: TextAs,
     batch_rows: usize,
     left: u64,
 }
@@ -56,10 +55,22 @@ impl SegmentRows {
             }
             // Which schema a delta file was written with is not recorded; the tablet's is the likelier one.
             let hint = written.by_unique_id(column.unique_id).filter(|_| delta.is_none()).unwrap_or(column);
-            let source = open_source(from, delta.is_some(), column, hint, options.text);
+            let source = open_source(from, delta.is_some(), column, hint);
             columns.push((column.clone(), source.within(|| format!("column {}", column.name))?));
         }
-        Ok(SegmentRows { columns, text: options.text, batch_rows: batch_rows(segment, options), left: segment.num_rows() })
+        Ok(SegmentRows { columns, batch_rows: batch_rows(segment, options), left: segment.num_rows() })
+    }
+
+    /// Passes over up to `rows` rows without decoding whole pages of them; returns how many are still to be passed over.
+    pub fn skip(&mut self, rows: u64) -> Result<u64> {
+        let passed = rows.min(self.left);
+        for (column, source) in &mut self.columns {
+            if let Source::Stored { reader, .. } = source {
+                reader.skip(passed).within(|| format!("column {}", column.name))?;
+            }
+        }
+        self.left -= passed;
+        Ok(rows - passed)
     }
 
     /// The next rows as one array per column, and how many; nothing at the end.
@@ -70,7 +81,7 @@ impl SegmentRows {
         }
         let mut arrays = Vec::with_capacity(self.columns.len());
         for (column, source) in &mut self.columns {
-            arrays.push(source.read(column, rows, self.text).within(|| format!("column {}", column.name))?);
+            arrays.push(source.read(column, rows).within(|| format!("column {}", column.name))?);
         }
         self.left -= rows as u64;
         Ok(Some((arrays, rows)))
@@ -84,33 +95,33 @@ fn batch_rows(segment: &Segment, options: &ReadOptions) -> usize {
     options.batch_rows.min((BATCH_BYTES / row.max(1)).max(1) as usize)
 }
 
-fn open_source(from: &Segment, delta: bool, column: &Column, hint: &Column, text: TextAs) -> Result<Source> {
+fn open_source(from: &Segment, delta: bool, column: &Column, hint: &Column) -> Result<Source> {
     let Some(meta) = from.column(column.unique_id) else {
         if delta {
             return Err(TabletError::damaged("not in the delta file that lists it"));
         }
-        return Ok(Source::Constant(default_value(column, text)?));
+        return Ok(Source::Constant(default_value(column)?));
     };
     let stored = column::stored_type(meta, &hint.ty)?;
-    let context = Context { file: from.file.clone(), text };
+    let context = Context { file: from.file.clone() };
     Ok(Source::Stored { reader: column::open(&context, meta, &stored)?, stored })
 }
 
 /// What rows hold that were written before the column was added.
-fn default_value(column: &Column, text: TextAs) -> Result<ArrayRef> {
+fn default_value(column: &Column) -> Result<ArrayRef> {
     match column.default_value.as_deref() {
         Some(b"NULL") => {}
-        Some(value) => return parse::one(value, &column.ty, text).within(|| "default value"),
+        Some(value) => return parse::one(value, &column.ty).within(|| "default value"),
         None if column.nullable => {}
         None => return Err(TabletError::damaged("not in the segment, not nullable, and without a default value")),
     }
-    Ok(new_null_array(stored_field(column, text)?.data_type(), 1))
+    Ok(new_null_array(stored_field(column)?.data_type(), 1))
 }
 
 impl Source {
-    fn read(&mut self, column: &Column, rows: usize, text: TextAs) -> Result<ArrayRef> {
+    fn read(&mut self, column: &Column, rows: usize) -> Result<ArrayRef> {
         match self {
-            Source::Stored { reader, stored } => cast::cast(&reader.read(rows)?, stored, &column.ty, text),
+            Source::Stored { reader, stored } => cast::cast(&reader.read(rows)?, stored, &column.ty),
             Source::Constant(value) if value.is_null(0) => Ok(new_null_array(value.data_type(), rows)),
             Source::Constant(value) => {
                 let zeros = UInt32Array::from(vec![0; rows]);

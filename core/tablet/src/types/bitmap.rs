@@ -59,7 +59,11 @@ fn roaring(bytes: &mut &[u8], native: bool) -> Result<RoaringBitmap> {
             let len = (u32::from_le_bytes(*n) as usize).checked_mul(4).ok_or_else(damaged)?;
             let (values, rest) = rest.split_at_checked(len).ok_or_else(damaged)?;
             *bytes = rest;
-            return Ok(values.chunks_exact(4).filter_map(|b| b.first_chunk()).map(|b| u32::from_le_bytes(*b)).collect());
+            return Ok(values
+                .chunks_exact(4)
+                .filter_map(|b| b.first_chunk())
+                .map(|b| u32::from_le_bytes(*b))
+                .collect());
         }
         if kind != 2 {
             return Err(TabletError::damaged(format!("Roaring bitmap of kind {kind}")));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::*;
-use arrow_array::{Array, ArrayRef, BinaryArray, ListArray, MapArray, PrimitiveArray, StringArray, StructArray, new_null_array};
+use arrow_array::{Array, ArrayRef, BinaryArray, ListArray, MapArray, PrimitiveArray, StructArray, new_null_array};
 use arrow_buffer::i256;
 use arrow_schema::DataType;
 
@@ -12,7 +12,7 @@ use crate::error::{Result, TabletError, Within};
 use crate::schema::{Column, DecimalKind, LogicalType};
 
 use super::number::{MICROS_PER_DAY, ZERO_DATE};
-use super::{TextAs, parse, stored_field, text};
+use super::{parse, stored_field, text};
 
 /// Whether values of one type are those of the other without any change.
 pub(crate) fn same(from: &LogicalType, to: &LogicalType) -> bool {
@@ -36,16 +36,16 @@ fn same_child(a: &Column, b: &Column) -> bool {
 }
 
 /// Casts values as StarRocks' CAST does; a value that has no counterpart becomes NULL.
-pub(crate) fn cast(array: &ArrayRef, from: &LogicalType, to: &LogicalType, text_as: TextAs) -> Result<ArrayRef> {
+pub(crate) fn cast(array: &ArrayRef, from: &LogicalType, to: &LogicalType) -> Result<ArrayRef> {
     use LogicalType::*;
     if same(from, to) {
         return Ok(array.clone());
     }
     let unsupported = || TabletError::unsupported(format!("a cast from {} to {}", from.sql(), to.sql()));
     match (from, to) {
-        (Array(a), Array(b)) => cast_list(array, a, b, text_as),
-        (Map(ak, av), Map(bk, bv)) => cast_map(array, (ak, av), (bk, bv), text_as),
-        (Struct(a), Struct(b)) => cast_struct(array, a, b, text_as),
+        (Array(a), Array(b)) => cast_list(array, a, b),
+        (Map(ak, av), Map(bk, bv)) => cast_map(array, (ak, av), (bk, bv)),
+        (Struct(a), Struct(b)) => cast_struct(array, a, b),
         (Date, DateTime) => {
             let days = array.as_primitive_opt::<Date32Type>().ok_or_else(unsupported)?;
             Ok(Arc::new(days.unary::<_, TimestampMicrosecondType>(|d| i64::from(d) * MICROS_PER_DAY)))
@@ -61,13 +61,9 @@ pub(crate) fn cast(array: &ArrayRef, from: &LogicalType, to: &LogicalType, text_
         }
         (_, Char(_) | Varchar(_)) => {
             let texts = texts(array, from).ok_or_else(unsupported)?;
-            Ok(if text_as == TextAs::Binary {
-                Arc::new(BinaryArray::from_iter(texts))
-            } else {
-                Arc::new(StringArray::from_iter(texts))
-            })
+            Ok(Arc::new(BinaryArray::from_iter(texts)))
         }
-        (Char(_) | Varchar(_), _) => from_text(array, to, text_as),
+        (Char(_) | Varchar(_), _) => from_text(array, to),
         (_, Decimal { .. } | Boolean | TinyInt | SmallInt | Int | BigInt | LargeInt | Float | Double) => {
             from_number(array, from, to).ok_or_else(unsupported)
         }
@@ -145,7 +141,8 @@ fn from_number(array: &ArrayRef, from: &LogicalType, to: &LogicalType) -> Option
         LogicalType::Decimal { kind, precision, scale: to } => {
             let bound = i256::from(10).checked_pow(u32::from(*precision));
             let fits = |v: &i256| bound.is_none_or(|b| *v < b && *v > -b);
-            let values = values.iter().map(|v| v.and_then(|v| rescale(v, scale, u32::from(to.unsigned_abs()))).filter(fits));
+            let values =
+                values.iter().map(|v| v.and_then(|v| rescale(v, scale, u32::from(to.unsigned_abs()))).filter(fits));
             if *kind == DecimalKind::D256 {
                 let array: PrimitiveArray<Decimal256Type> = values.collect();
                 Arc::new(array.with_precision_and_scale(*precision, *to).ok()?)
@@ -176,19 +173,14 @@ fn texts(array: &ArrayRef, from: &LogicalType) -> Option<Vec<Option<String>>> {
     }
 }
 
-fn from_text(array: &ArrayRef, to: &LogicalType, text_as: TextAs) -> Result<ArrayRef> {
-    let to_type = stored_field(&element("", to), text_as)?.data_type().clone();
+fn from_text(array: &ArrayRef, to: &LogicalType) -> Result<ArrayRef> {
+    let to_type = stored_field(&element("", to))?.data_type().clone();
     let null = new_null_array(&to_type, 1);
     let mut values = Vec::with_capacity(array.len());
     for row in 0..array.len() {
-        let bytes = match (array.as_string_opt::<i32>(), array.as_binary_opt::<i32>()) {
-            _ if array.is_null(row) => None,
-            (Some(texts), _) => Some(texts.value(row).as_bytes()),
-            (_, Some(texts)) => Some(texts.value(row)),
-            _ => None,
-        };
+        let bytes = array.as_binary_opt::<i32>().filter(|a| a.is_valid(row)).map(|a| a.value(row));
         // Text that is no value of the type becomes NULL.
-        values.push(match bytes.map(|b| parse::one(b, to, text_as)) {
+        values.push(match bytes.map(|b| parse::one(b, to)) {
             Some(Ok(value)) => value,
             Some(Err(e)) if e.kind() == crate::ErrorKind::Unsupported => return Err(e),
             _ => null.clone(),
@@ -220,27 +212,27 @@ fn arrow(e: arrow_schema::ArrowError) -> TabletError {
     TabletError::damaged(e.to_string())
 }
 
-fn cast_list(array: &ArrayRef, from: &Column, to: &Column, text_as: TextAs) -> Result<ArrayRef> {
+fn cast_list(array: &ArrayRef, from: &Column, to: &Column) -> Result<ArrayRef> {
     let list = array.as_list_opt::<i32>().ok_or_else(|| TabletError::damaged("an ARRAY that is none"))?;
-    let values = cast(list.values(), &from.ty, &to.ty, text_as)?;
-    let field = Arc::new(stored_field(to, text_as)?);
+    let values = cast(list.values(), &from.ty, &to.ty)?;
+    let field = Arc::new(stored_field(to)?);
     Ok(Arc::new(ListArray::try_new(field, list.offsets().clone(), values, list.nulls().cloned()).map_err(arrow)?))
 }
 
-fn cast_map(array: &ArrayRef, from: (&Column, &Column), to: (&Column, &Column), text_as: TextAs) -> Result<ArrayRef> {
+fn cast_map(array: &ArrayRef, from: (&Column, &Column), to: (&Column, &Column)) -> Result<ArrayRef> {
     let map = array.as_map_opt().ok_or_else(|| TabletError::damaged("a MAP that is none"))?;
     let ty = LogicalType::Map(Box::new(to.0.clone()), Box::new(to.1.clone()));
-    let field = stored_field(&element("", &ty), text_as)?;
+    let field = stored_field(&element("", &ty))?;
     let DataType::Map(entries, _) = field.data_type() else { return Err(TabletError::damaged("a MAP that is none")) };
     let DataType::Struct(fields) = entries.data_type() else { return Err(TabletError::damaged("a MAP that is none")) };
-    let keys = cast(map.keys(), &from.0.ty, &to.0.ty, text_as)?;
-    let values = cast(map.values(), &from.1.ty, &to.1.ty, text_as)?;
+    let keys = cast(map.keys(), &from.0.ty, &to.0.ty)?;
+    let values = cast(map.values(), &from.1.ty, &to.1.ty)?;
     let content = StructArray::try_new(fields.clone(), vec![keys, values], None).map_err(arrow)?;
     let map = MapArray::try_new(entries.clone(), map.offsets().clone(), content, map.nulls().cloned(), false);
     Ok(Arc::new(map.map_err(arrow)?))
 }
 
-fn cast_struct(array: &ArrayRef, from: &[Column], to: &[Column], text_as: TextAs) -> Result<ArrayRef> {
+fn cast_struct(array: &ArrayRef, from: &[Column], to: &[Column]) -> Result<ArrayRef> {
     let structure = array.as_struct_opt().ok_or_else(|| TabletError::damaged("a STRUCT that is none"))?;
     let mut columns = Vec::with_capacity(to.len());
     let mut fields = Vec::with_capacity(to.len());
@@ -248,9 +240,9 @@ fn cast_struct(array: &ArrayRef, from: &[Column], to: &[Column], text_as: TextAs
         let by_id = |f: &&Column| column.unique_id >= 0 && f.unique_id == column.unique_id;
         let by_name = |f: &&Column| f.name.eq_ignore_ascii_case(&column.name);
         let at = from.iter().position(|f| by_id(&f)).or_else(|| from.iter().position(|f| by_name(&f)));
-        let field = stored_field(column, text_as)?;
+        let field = stored_field(column)?;
         columns.push(match at.and_then(|at| Some((structure.columns().get(at)?, from.get(at)?))) {
-            Some((values, from)) => cast(values, &from.ty, &column.ty, text_as).within(|| column.name.clone())?,
+            Some((values, from)) => cast(values, &from.ty, &column.ty).within(|| column.name.clone())?,
             None => new_null_array(field.data_type(), array.len()),
         });
         fields.push(field);

@@ -146,7 +146,8 @@ fn estimate(registers: &[u8]) -> i64 {
         return (m * (m / f64::from(zeros)).ln() + 0.5) as i64;
     }
     if raw < 72_000.0 {
-        let bias = 5.9119e-18 * raw.powi(4) - 1.4253e-12 * raw.powi(3) + 1.2940e-7 * raw.powi(2) - 5.2921e-3 * raw + 83.3216;
+        let bias =
+            5.9119e-18 * raw.powi(4) - 1.4253e-12 * raw.powi(3) + 1.2940e-7 * raw.powi(2) - 5.2921e-3 * raw + 83.3216;
         return (raw - raw * (bias / 100.0) + 0.5) as i64;
     }
     (raw + 0.5) as i64

@@ -3,26 +3,23 @@
 use std::sync::Arc;
 
 use arrow_array::types::*;
-use arrow_array::{
-    ArrayRef, BinaryArray, BooleanArray, Decimal128Array, Decimal256Array, PrimitiveArray, StringArray,
-};
+use arrow_array::{ArrayRef, BinaryArray, BooleanArray, Decimal128Array, Decimal256Array, PrimitiveArray, StringArray};
 use arrow_buffer::i256;
 
 use crate::error::{Result, TabletError};
 use crate::json;
 use crate::schema::{DecimalKind, LogicalType};
 
-use super::TextAs;
 use super::number::{MICROS_PER_DAY, days_from_civil};
 
 /// An array of one value, which `text` stands for in a column of type `ty`.
-pub(crate) fn one(text: &[u8], ty: &LogicalType, text_as: TextAs) -> Result<ArrayRef> {
-    one_or_none(text, ty, text_as)?.ok_or_else(|| {
+pub(crate) fn one(text: &[u8], ty: &LogicalType) -> Result<ArrayRef> {
+    one_or_none(text, ty)?.ok_or_else(|| {
         TabletError::damaged(format!("{:?} is no value of type {}", String::from_utf8_lossy(text), ty.sql()))
     })
 }
 
-fn one_or_none(text: &[u8], ty: &LogicalType, text_as: TextAs) -> Result<Option<ArrayRef>> {
+fn one_or_none(text: &[u8], ty: &LogicalType) -> Result<Option<ArrayRef>> {
     fn array<T: ArrowPrimitiveType>(value: Option<T::Native>) -> Option<ArrayRef> {
         value.map(|value| Arc::new(PrimitiveArray::<T>::from_value(value, 1)) as ArrayRef)
     }
@@ -53,16 +50,11 @@ fn one_or_none(text: &[u8], ty: &LogicalType, text_as: TextAs) -> Result<Option<
                 (None, _) => None,
             }
         }
-        LogicalType::Char(_) | LogicalType::Varchar(_) => match (text_as, std::str::from_utf8(text)) {
-            (TextAs::Binary, _) => Some(binary(text)),
-            (_, Ok(text)) => Some(Arc::new(StringArray::from(vec![text]))),
-            (TextAs::Utf8Lossy, _) => Some(Arc::new(StringArray::from(vec![String::from_utf8_lossy(text).into_owned()]))),
-            _ => return Err(TabletError::unrepresentable("text that is not UTF-8; read text as binary, or lossily")),
-        },
         // The text of a sketch is its stored form.
         LogicalType::Varbinary(_) | LogicalType::Hll | LogicalType::Bitmap | LogicalType::Percentile => {
             Some(binary(text))
         }
+        LogicalType::Char(_) | LogicalType::Varchar(_) => Some(binary(text)),
         LogicalType::Json => {
             let value = serde_json::from_str::<serde_json::Value>(string).ok();
             value.map(|value| Arc::new(StringArray::from(vec![json::text::of(&value)])) as ArrayRef)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::builder::{ListBuilder, UInt64Builder};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Decimal128Type, Decimal256Type, Int64Type};
-use arrow_array::{Array, ArrayRef, ListArray, MapArray, PrimitiveArray, StringArray, StructArray};
+use arrow_array::{Array, ArrayRef, BinaryArray, ListArray, MapArray, PrimitiveArray, StringArray, StructArray};
 use arrow_buffer::i256;
 use arrow_schema::{DataType, Field};
 
@@ -13,12 +13,13 @@ use crate::error::{Result, TabletError, Within};
 use crate::schema::{Column, LogicalType};
 
 use super::hll::Hll;
-use super::{BitmapAs, HllAs, LargeIntAs, ReadOptions, arrow_field, bitmap};
+use super::{BitmapAs, HllAs, LargeIntAs, ReadOptions, TextAs, arrow_field, bitmap};
 
 /// Whether a column is handed out exactly as it is decoded.
 fn unchanged(ty: &LogicalType, options: &ReadOptions) -> bool {
     match ty {
         LogicalType::LargeInt => false,
+        LogicalType::Char(_) | LogicalType::Varchar(_) => options.text == TextAs::Binary,
         LogicalType::Hll => options.hll == HllAs::Binary,
         LogicalType::Bitmap => options.bitmap == BitmapAs::Binary,
         LogicalType::Array(element) => unchanged(&element.ty, options),
@@ -40,6 +41,7 @@ pub(crate) fn present(array: &ArrayRef, column: &Column, options: &ReadOptions) 
     let other = || TabletError::damaged(format!("an array of {} for {}", array.data_type(), column.ty.sql()));
     match &column.ty {
         LogicalType::LargeInt => large_int(array.as_primitive_opt().ok_or_else(other)?, options.large_int),
+        LogicalType::Char(_) | LogicalType::Varchar(_) => text(array.as_binary_opt().ok_or_else(other)?, options.text),
         LogicalType::Hll => {
             let values = array.as_binary_opt::<i32>().ok_or_else(other)?.iter();
             let cardinality = |v: Option<&[u8]>| v.map(|v| Ok(Hll::parse(v)?.cardinality())).transpose();
@@ -66,7 +68,8 @@ pub(crate) fn present(array: &ArrayRef, column: &Column, options: &ReadOptions) 
         LogicalType::Struct(fields) => {
             let structure = array.as_struct_opt().ok_or_else(other)?;
             let columns = structure.columns().iter().zip(fields);
-            let columns = columns.map(|(a, f)| present(a, f, options).within(|| f.name.clone())).collect::<Result<_>>()?;
+            let columns =
+                columns.map(|(a, f)| present(a, f, options).within(|| f.name.clone())).collect::<Result<_>>()?;
             let fields = fields.iter().map(|f| arrow_field(f, options)).collect::<Result<Vec<_>>>()?;
             let nulls = structure.nulls().cloned();
             let structure = StructArray::try_new_with_length(fields.into(), columns, nulls, array.len());
@@ -80,6 +83,20 @@ fn map_fields(field: &Field) -> Option<(arrow_schema::FieldRef, arrow_schema::Fi
     let DataType::Map(entries, _) = field.data_type() else { return None };
     let DataType::Struct(fields) = entries.data_type() else { return None };
     Some((entries.clone(), fields.clone()))
+}
+
+fn text(array: &BinaryArray, wanted: TextAs) -> Result<ArrayRef> {
+    // Checks all bytes at once, and copies none.
+    match StringArray::try_new(array.offsets().clone(), array.values().clone(), array.nulls().cloned()) {
+        Ok(text) => Ok(Arc::new(text)),
+        Err(_) if wanted == TextAs::Utf8Lossy => {
+            let texts = array.iter().map(|v| v.map(String::from_utf8_lossy));
+            Ok(Arc::new(texts.collect::<StringArray>()))
+        }
+        Err(e) => {
+            Err(TabletError::unrepresentable(format!("text that is not UTF-8; read text as binary, or lossily: {e}")))
+        }
+    }
 }
 
 fn large_int(array: &PrimitiveArray<Decimal128Type>, wanted: LargeIntAs) -> Result<ArrayRef> {
@@ -99,7 +116,7 @@ fn large_int(array: &PrimitiveArray<Decimal128Type>, wanted: LargeIntAs) -> Resu
     }
 }
 
-fn bitmaps(array: &arrow_array::BinaryArray, wanted: BitmapAs) -> Result<ArrayRef> {
+fn bitmaps(array: &BinaryArray, wanted: BitmapAs) -> Result<ArrayRef> {
     if wanted == BitmapAs::Cardinality {
         let count = |v: Option<&[u8]>| v.map(|v| Ok(bitmap::parse(v)?.len() as i64)).transpose();
         let values = array.iter().map(count).collect::<Result<Vec<_>>>()?;

@@ -21,7 +21,11 @@ fn every_stored_cell_is_what_starrocks_reads() {
                 for (array, column) in batch.columns().iter().zip(&columns) {
                     let ours = render(array, column, row);
                     let theirs = &expected[&column.name];
-                    assert!(same(&ours, theirs, column), "{case}: row {row_number}, {}: {ours} is not {theirs}", column.name);
+                    assert!(
+                        same(&ours, theirs, column),
+                        "{case}: row {row_number}, {}: {ours} is not {theirs}",
+                        column.name
+                    );
                     cells += 1;
                 }
                 row_number += 1;
@@ -45,6 +49,22 @@ fn batches_of_any_size_hold_the_same_rows() {
             let parts: Vec<_> = tablet.physical_rows(None, &few).unwrap().map(Result::unwrap).collect();
             assert!(parts.iter().all(|b| b.num_rows() <= batch_rows), "{case}");
             assert!(common::concat(parts.into_iter().map(Ok)) == all, "{case}: {batch_rows} rows at a time");
+        }
+    }
+}
+
+#[test]
+fn rows_that_are_passed_over_change_nothing_for_the_rows_behind_them() {
+    for case in common::cases().into_iter().filter(|c| c.is_small()) {
+        let tablet = case.open();
+        let all = common::concat(tablet.physical_rows(None, &options()).unwrap());
+        for skip in [1, 2, 99, 1000, 5000, all.num_rows() - 1, all.num_rows()] {
+            let mut rows = tablet.physical_rows(None, &options()).unwrap();
+            rows.skip_rows(skip as u64);
+            let rest: Vec<_> = rows.map(Result::unwrap).collect();
+            let wanted = all.slice(skip.min(all.num_rows()), all.num_rows().saturating_sub(skip));
+            let rest = arrow_select::concat::concat_batches(&all.schema(), &rest).unwrap();
+            assert!(rest == wanted, "{case}: {skip} rows passed over");
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use serde_json::Value;
-use starsnap_tablet::{Column, LogicalType, ReadAt, Tablet, TabletMeta, TabletError};
+use starsnap_tablet::{Column, LogicalType, ReadAt, Tablet, TabletError, TabletMeta};
 
 pub struct Case {
     pub dir: PathBuf,

@@ -3,5 +3,7 @@
 
 mod cells;
 mod common;
+mod damage;
 mod metadata;
 mod render;
+mod vectors;

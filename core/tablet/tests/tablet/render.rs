@@ -111,7 +111,8 @@ pub fn same(ours: &Value, expected: &Value, column: &Column) -> bool {
         }
         // Both are sets, which readers write again in an order of their own.
         (LogicalType::Hll, Value::Object(a), Value::Object(b)) => {
-            a["hll_card"] == b["hll_card"] && Hll::parse(&unhex(&a["hex"])).unwrap() == Hll::parse(&unhex(&b["hex"])).unwrap()
+            a["hll_card"] == b["hll_card"]
+                && Hll::parse(&unhex(&a["hex"])).unwrap() == Hll::parse(&unhex(&b["hex"])).unwrap()
         }
         (LogicalType::Bitmap, Value::Object(a), Value::Object(b)) => {
             a["bitmap"] == b["bitmap"]

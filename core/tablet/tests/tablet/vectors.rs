@@ -1,0 +1,92 @@
+//! Decoders against the outputs of StarRocks' own encoders.
+
+use serde_json::Value;
+use starsnap_tablet::encoding::rle::RleBits;
+use starsnap_tablet::encoding::{bitshuffle, frame_of_reference};
+use starsnap_tablet::{ErrorKind, json};
+
+use super::render::unhex;
+
+fn lines(name: &str) -> Vec<Vec<String>> {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/vectors");
+    let text = std::fs::read_to_string(format!("{dir}/{name}")).unwrap();
+    text.lines().map(|l| l.split('\t').map(str::to_owned).collect()).collect()
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    unhex(&Value::from(hex))
+}
+
+#[test]
+fn bitshuffle_streams_expand_to_their_elements() {
+    let lines = lines("bitshuffle.tsv");
+    assert!(lines.len() > 20);
+    for line in lines {
+        let (element, count) = (line[0].parse().unwrap(), line[1].parse().unwrap());
+        let stream = bytes(&line[3]);
+        assert_eq!(bitshuffle::decode_stream(&stream, count, element).unwrap(), bytes(&line[2]), "{element} x {count}");
+        for len in 0..stream.len() {
+            assert!(bitshuffle::decode_stream(&stream[..len], count, element).is_err(), "cut to {len}");
+        }
+    }
+}
+
+#[test]
+fn run_lengths_expand_to_their_bits() {
+    let mut seen = 0;
+    for line in lines("rle_for.tsv").iter().filter(|l| l[0].starts_with("RLE")) {
+        let body = bytes(&line[2]);
+        let wanted: Vec<u8> = line[1].bytes().map(|b| b - b'0').collect();
+        for step in [1, 3, 8, wanted.len()] {
+            let mut bits = if line[0] == "RLEP" { RleBits::page(&body).unwrap().0 } else { RleBits::new(body.clone()) };
+            let mut out = Vec::new();
+            while out.len() < wanted.len() {
+                bits.take(step.min(wanted.len() - out.len()), &mut out).unwrap();
+            }
+            assert_eq!(out, wanted);
+        }
+        seen += 1;
+    }
+    assert_eq!(seen, 60);
+}
+
+#[test]
+fn frames_of_reference_expand_to_their_numbers() {
+    let (mut seen, mut refused) = (0, 0);
+    for line in lines("rle_for.tsv").iter().filter(|l| l[0].starts_with("FOR")) {
+        let element = line[0][3..4].parse().unwrap();
+        let wanted: Vec<i128> = line[1].split(',').filter(|n| !n.is_empty()).map(|n| n.parse().unwrap()).collect();
+        match frame_of_reference::decode(&bytes(&line[2]), element) {
+            Ok(values) => assert_eq!(values, wanted, "{line:?}"),
+            // Numbers behind a frame that StarRocks itself misreads.
+            Err(e) => {
+                assert_eq!(e.kind(), ErrorKind::Unsupported);
+                refused += 1;
+            }
+        }
+        seen += 1;
+    }
+    assert_eq!((seen, refused), (22, 1));
+}
+
+#[test]
+fn velocypack_prints_as_starrocks_prints_it() {
+    let lines = lines("vpack.tsv");
+    assert!(lines.len() > 10);
+    for line in lines {
+        let value = bytes(&line[0]);
+        let mut text = Vec::new();
+        json::text::write(&value, &mut text).unwrap();
+        assert_eq!(String::from_utf8(text).unwrap(), line[1]);
+        for len in 1..value.len() {
+            assert!(json::text::write(&value[..len], &mut Vec::new()).is_err(), "{} cut to {len}", line[0]);
+        }
+        for at in 0..value.len() {
+            for flip in 1..=255 {
+                let mut changed = value.clone();
+                changed[at] ^= flip;
+                let _ = json::text::write(&changed, &mut Vec::new());
+            }
+        }
+    }
+}
