@@ -149,9 +149,14 @@ impl RowsetMeta {
 
     /// Whether keys of one segment may lie among those of another of this rowset.
     pub fn overlapping(&self) -> bool {
-        self.segments.len() > 1
-            && self.start_version == self.end_version
-            && self.segments_overlap != SegmentsOverlap::NonOverlapping
+        // Compactions leave one sorted run. That a rowset of several versions says that its segments overlap is not to be
+        // expected, but merging them is right whatever they are.
+        let overlap = match self.segments_overlap {
+            SegmentsOverlap::Overlapping => true,
+            SegmentsOverlap::NonOverlapping => false,
+            SegmentsOverlap::Unknown => self.start_version == self.end_version,
+        };
+        overlap && self.segments.len() > 1
     }
 }
 

@@ -1,5 +1,9 @@
 //! A whole tablet: its metadata, the files beside it, and its rows.
 
+mod combine;
+mod merge;
+mod rows;
+mod run;
 mod segment_rows;
 
 use std::io;
@@ -16,6 +20,7 @@ use crate::segment::Segment;
 use crate::source::ReadAt;
 use crate::types::{ReadOptions, arrow_field, present};
 
+pub use rows::Rows;
 use segment_rows::SegmentRows;
 
 /// The files of a tablet, by the names that its metadata gives them.

@@ -5,6 +5,7 @@ pub(crate) mod cast;
 pub mod hll;
 pub mod number;
 pub(crate) mod parse;
+pub mod percentile;
 pub(crate) mod present;
 pub mod text;
 

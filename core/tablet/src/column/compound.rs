@@ -75,7 +75,7 @@ pub(super) fn structure(context: &Context, meta: &ColumnMetaPb, fields: &[Column
         return Err(TabletError::unsupported(format!("{stored} stored fields, where the schema has {}", fields.len())));
     }
     let readers = fields.iter().enumerate().map(|(at, f)| open_child(context, meta, at, f)).collect::<Result<_>>()?;
-    let fields = fields.iter().map(|f| stored_field(f)).collect::<Result<Vec<_>>>()?.into();
+    let fields = fields.iter().map(stored_field).collect::<Result<Vec<_>>>()?.into();
     Ok(Box::new(StructReader { readers, nulls, fields }))
 }
 

@@ -136,3 +136,10 @@ pub fn concat(batches: impl Iterator<Item = Result<RecordBatch, TabletError>>) -
     let batches: Vec<_> = batches.map(Result::unwrap).collect();
     arrow_select::concat::concat_batches(&batches[0].schema(), &batches).unwrap()
 }
+
+/// The same, where there may be no batch at all.
+pub fn concat_or_empty(rows: starsnap_tablet::Rows) -> RecordBatch {
+    let schema = rows.schema();
+    let batches: Vec<_> = rows.map(Result::unwrap).collect();
+    arrow_select::concat::concat_batches(&schema, &batches).unwrap()
+}

@@ -4,6 +4,7 @@
 mod cells;
 mod common;
 mod damage;
+mod logical;
 mod metadata;
 mod render;
 mod vectors;

@@ -1,0 +1,173 @@
+//! UNIQUE and AGGREGATE tables: sorted runs merged by key, rows of one key combined.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+use arrow_array::ArrayRef;
+use arrow_row::{OwnedRow, RowConverter, Rows, SortField};
+
+use crate::error::{Result, TabletError, Within};
+use crate::schema::TabletSchema;
+use crate::types::stored_field;
+
+use super::combine::{self, Combiner, Place};
+use super::run::{Run, Scan};
+
+/// A run and its current batch.
+struct Cursor {
+    run: Run,
+    /// Number of the current batch among those that are held.
+    batch: usize,
+    keys: Option<Rows>,
+    row: usize,
+}
+
+/// The least key comes first; of equal keys the oldest run's.
+type Next = Reverse<(OwnedRow, usize)>;
+
+pub(super) struct Merge {
+    cursors: Vec<Cursor>,
+    heap: BinaryHeap<Next>,
+    converter: RowConverter,
+    /// Where the key columns are among the arrays, in sort order.
+    keys: Vec<usize>,
+    combiners: Vec<Box<dyn Combiner>>,
+    /// Batches that rows of the output under way are in.
+    held: Vec<Arc<Vec<ArrayRef>>>,
+    batch_rows: usize,
+}
+
+fn arrow(e: arrow_schema::ArrowError) -> TabletError {
+    TabletError::damaged(e.to_string())
+}
+
+/// Schema positions of the key columns in the order that segments are sorted by.
+fn key_order(schema: &TabletSchema) -> Vec<usize> {
+    let is_key = |at: &usize| schema.columns.get(*at).is_some_and(|c| c.is_key);
+    let mut order: Vec<usize> = schema.sort_key.iter().copied().filter(is_key).collect();
+    for at in (0..schema.columns.len()).filter(is_key) {
+        if !order.contains(&at) {
+            order.push(at);
+        }
+    }
+    order
+}
+
+impl Merge {
+    /// Merges runs, oldest first.
+    pub fn new(scan: &Scan, runs: Vec<Run>, batch_rows: usize) -> Result<Self> {
+        let schema = &scan.tablet.meta().schema;
+        let order = key_order(schema);
+        let find = |position: &usize| scan.positions.iter().position(|at| at == position);
+        let keys: Vec<usize> = order.iter().filter_map(find).collect();
+        if keys.is_empty() || keys.len() != order.len() {
+            return Err(TabletError::damaged("a table that is merged by key, but has no key"));
+        }
+        let mut fields = Vec::with_capacity(order.len());
+        for column in order.iter().filter_map(|&at| schema.columns.get(at)) {
+            fields.push(SortField::new(stored_field(column)?.data_type().clone()));
+        }
+        let columns = scan.positions.iter().filter_map(|&at| schema.columns.get(at));
+        let combiners = columns.map(|c| combine::for_column(c, schema.keys_type)).collect::<Result<_>>()?;
+        let cursors = runs.into_iter().map(|run| Cursor { run, batch: 0, keys: None, row: 0 }).collect();
+        let converter = RowConverter::new(fields).map_err(arrow)?;
+        let mut merge =
+            Merge { cursors, heap: BinaryHeap::new(), converter, keys, combiners, held: Vec::new(), batch_rows };
+        for cursor in 0..merge.cursors.len() {
+            merge.load(cursor)?;
+        }
+        Ok(merge)
+    }
+
+    /// Loads the next batch of a run, if there is one, and puts its first row in line.
+    fn load(&mut self, at: usize) -> Result<()> {
+        let Some(cursor) = self.cursors.get_mut(at) else { return Ok(()) };
+        let Some((arrays, _)) = cursor.run.next_arrays()? else {
+            cursor.keys = None;
+            return Ok(());
+        };
+        let columns: Vec<ArrayRef> = self.keys.iter().filter_map(|&key| arrays.get(key).cloned()).collect();
+        let keys = self.converter.convert_columns(&columns).map_err(arrow)?;
+        let before = cursor.keys.as_ref().filter(|k| k.num_rows() > 0);
+        check_order(before, &keys)?;
+        self.heap.push(Reverse((keys.row(0).owned(), at)));
+        cursor.keys = Some(keys);
+        cursor.row = 0;
+        cursor.batch = self.held.len();
+        self.held.push(Arc::new(arrays));
+        Ok(())
+    }
+
+    /// Puts the row behind a cursor's current one in line.
+    fn advance(&mut self, at: usize) -> Result<()> {
+        let Some(cursor) = self.cursors.get_mut(at) else { return Ok(()) };
+        cursor.row += 1;
+        match &cursor.keys {
+            Some(keys) if cursor.row < keys.num_rows() => {
+                self.heap.push(Reverse((keys.row(cursor.row).owned(), at)));
+                Ok(())
+            }
+            _ => self.load(at),
+        }
+    }
+
+    /// The next merged rows as one array per column that is read, and how many; nothing at the end.
+    pub fn next_arrays(&mut self) -> Result<Option<(Vec<ArrayRef>, usize)>> {
+        self.release();
+        let mut rows = 0;
+        let mut last: Option<OwnedRow> = None;
+        while let Some(Reverse((key, at))) = self.heap.peek() {
+            let at = *at;
+            let same = last.as_ref() == Some(key);
+            if !same && rows == self.batch_rows {
+                break;
+            }
+            let Some(Reverse((key, _))) = self.heap.pop() else { break };
+            let cursor = &self.cursors[at];
+            let place = Place { batch: cursor.batch, row: cursor.row };
+            let arrays = self.held.get(place.batch).cloned().unwrap_or_default();
+            for (combiner, array) in self.combiners.iter_mut().zip(arrays.iter()) {
+                if same { combiner.add(array, place) } else { combiner.start(array, place) }?;
+            }
+            rows += usize::from(!same);
+            last = Some(key);
+            self.advance(at)?;
+        }
+        if rows == 0 {
+            return Ok(None);
+        }
+        let mut arrays = Vec::with_capacity(self.combiners.len());
+        for (at, combiner) in self.combiners.iter_mut().enumerate() {
+            let held: Vec<&ArrayRef> = self.held.iter().filter_map(|batch| batch.get(at)).collect();
+            arrays.push(combiner.finish(&held)?);
+        }
+        Ok(Some((arrays, rows)))
+    }
+
+    /// Lets go of the batches that no cursor stands in any more.
+    fn release(&mut self) {
+        let mut held = Vec::with_capacity(self.cursors.len());
+        for cursor in self.cursors.iter_mut().filter(|c| c.keys.is_some()) {
+            if let Some(batch) = self.held.get(cursor.batch) {
+                held.push(batch.clone());
+                cursor.batch = held.len() - 1;
+            }
+        }
+        self.held = held;
+    }
+}
+
+/// Rows that are not in key order would be merged wrongly, and silently.
+fn check_order(before: Option<&Rows>, keys: &Rows) -> Result<()> {
+    let unordered = || Err(TabletError::damaged("rows are not in the order of their key"));
+    if before.is_some_and(|b| b.row(b.num_rows() - 1) > keys.row(0)) {
+        return unordered().within(|| "merge");
+    }
+    for row in 1..keys.num_rows() {
+        if keys.row(row - 1) > keys.row(row) {
+            return unordered().within(|| "merge");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! A run: segments that follow one another, with what deletes and delta columns have made of them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, BooleanArray};
+
+use crate::delvec::DeleteVector;
+use crate::error::{Result, TabletError, Within};
+use crate::predicate::DeletePredicate;
+use crate::rowset::RowsetMeta;
+use crate::types::ReadOptions;
+
+use super::Tablet;
+use super::segment_rows::{Delta, SegmentRows};
+
+/// What all runs of one scan share.
+pub(super) struct Scan {
+    pub tablet: Tablet,
+    /// Schema positions of the columns that are read, in the order of the arrays.
+    pub positions: Vec<usize>,
+    pub predicates: Vec<DeletePredicate>,
+    pub options: ReadOptions,
+}
+
+impl Scan {
+    /// Where the column at a schema position is among the arrays.
+    fn index(&self, position: usize) -> Option<usize> {
+        self.positions.iter().position(|&at| at == position)
+    }
+}
+
+pub(super) struct Run {
+    scan: Arc<Scan>,
+    /// Rowset and segment numbers still to come.
+    segments: VecDeque<(usize, usize)>,
+    current: Option<Current>,
+}
+
+struct Current {
+    name: String,
+    rows: SegmentRows,
+    /// Ordinal of the next row.
+    ordinal: u64,
+    deleted: Option<DeleteVector>,
+    /// Version that predicates must have reached to apply.
+    end_version: i64,
+}
+
+impl Run {
+    pub fn new(scan: Arc<Scan>, segments: impl IntoIterator<Item = (usize, usize)>) -> Self {
+        Run { scan, segments: segments.into_iter().collect(), current: None }
+    }
+
+    /// The next live rows as one array per column that is read, and how many (not 0); nothing at the end.
+    pub fn next_arrays(&mut self) -> Result<Option<(Vec<ArrayRef>, usize)>> {
+        loop {
+            if let Some(current) = &mut self.current {
+                let name = current.name.clone();
+                match current.next_arrays(&self.scan).within(|| name)? {
+                    Some((_, 0)) => continue,
+                    Some(found) => return Ok(Some(found)),
+                    None => self.current = None,
+                }
+            }
+            let Some((rowset, segment)) = self.segments.pop_front() else { return Ok(None) };
+            self.current = Some(Current::open(&self.scan, rowset, segment)?);
+        }
+    }
+}
+
+impl Current {
+    fn open(scan: &Scan, rowset: usize, segment: usize) -> Result<Self> {
+        let meta = &scan.tablet.meta;
+        let missing = || TabletError::damaged(format!("segment {segment} of rowset number {rowset}"));
+        let rowset = meta.rowsets.get(rowset).ok_or_else(missing)?;
+        let name = rowset.id.segment_file(segment);
+        let opened = scan.tablet.open_segment(rowset, segment)?;
+        let deltas = open_deltas(scan, rowset, segment)?;
+        let written = rowset.schema.as_ref().unwrap_or(&meta.schema);
+        let rows = SegmentRows::open(&opened, &deltas, &meta.schema, written, &scan.positions, &scan.options);
+        let deleted = rowset.segments.get(segment).and_then(|s| s.delete_vector.clone());
+        if let Some(last) = deleted.as_ref().and_then(|d| d.rows.max())
+            && u64::from(last) >= opened.num_rows()
+        {
+            let rows = opened.num_rows();
+            return Err(TabletError::damaged(format!("row {last} is deleted of {rows} rows")).within(name));
+        }
+        Ok(Current {
+            rows: rows.within(|| name.clone())?,
+            name,
+            ordinal: 0,
+            deleted: deleted.filter(|d| !d.rows.is_empty()),
+            end_version: rowset.end_version,
+        })
+    }
+
+    fn next_arrays(&mut self, scan: &Scan) -> Result<Option<(Vec<ArrayRef>, usize)>> {
+        let Some((arrays, rows)) = self.rows.next_arrays()? else { return Ok(None) };
+        let start = self.ordinal;
+        self.ordinal += rows as u64;
+        let predicates: Vec<_> = scan.predicates.iter().filter(|p| p.version >= self.end_version).collect();
+        if predicates.is_empty() && self.deleted.is_none() {
+            return Ok(Some((arrays, rows)));
+        }
+        let mut keep = vec![true; rows];
+        if let Some(deleted) = &self.deleted {
+            // A segment has at most 2^32 rows.
+            let range = start as u32..=(self.ordinal - 1) as u32;
+            for row in deleted.rows.range(range) {
+                if let Some(keep) = keep.get_mut((u64::from(row) - start) as usize) {
+                    *keep = false;
+                }
+            }
+        }
+        for predicate in predicates {
+            predicate.apply(&mut keep, |position| arrays.get(scan.index(position)?))?;
+        }
+        let kept = keep.iter().filter(|&&k| k).count();
+        if kept == rows {
+            return Ok(Some((arrays, rows)));
+        }
+        let keep = BooleanArray::from(keep);
+        let filter = |a: &ArrayRef| arrow_select::filter::filter(a, &keep);
+        let arrays = arrays.iter().map(filter).collect::<Result<_, _>>();
+        Ok(Some((arrays.map_err(|e| TabletError::damaged(e.to_string()))?, kept)))
+    }
+}
+
+/// Opens those delta files of a segment that have a column that is read, newest first.
+fn open_deltas(scan: &Scan, rowset: &RowsetMeta, segment: usize) -> Result<Vec<Delta>> {
+    let schema = &scan.tablet.meta.schema;
+    let wanted =
+        |id: &u32| scan.positions.iter().any(|&at| schema.columns.get(at).is_some_and(|c| c.unique_id as u32 == *id));
+    let groups = rowset.segments.get(segment).map_or(&[][..], |s| &s.delta_columns);
+    let files = groups.iter().flat_map(|g| &g.files).filter(|f| f.column_unique_ids.iter().any(wanted));
+    let open = |file: &crate::delta::DeltaFile| {
+        let segment = scan.tablet.open_file(&file.name, file.encrypted)?;
+        Ok(Delta { column_unique_ids: file.column_unique_ids.clone(), segment })
+    };
+    files.map(open).collect()
+}
