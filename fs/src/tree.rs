@@ -477,6 +477,7 @@ impl Tree {
         }
         let tree = SnapshotTree::new(open, mtime.unwrap_or(self.born));
         report(&tree);
+        give_back();
         Ok(Arc::new(tree))
     }
 
@@ -536,6 +537,9 @@ impl Tree {
             return Ok(text);
         }
         let text = generated::text(tree, item, self.source.name())?;
+        if text.len() >= 1 << 20 {
+            give_back();
+        }
         tree.set_generated_size(local, text.len() as u64);
         self.texts.put(node.0, &text);
         Ok(text)
@@ -566,6 +570,15 @@ fn stale(slot: &Slot) -> FsError {
         Key::Label(label) => label.clone(),
         Key::Snapshot { label, timestamp, .. } => format!("{label}/{timestamp}"),
     })
+}
+
+/// Gives memory back to the system: reading a catalog takes several times what is kept of it.
+fn give_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: the call takes no pointers, and may be made at any time from any thread.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 /// Tells the log what is wrong with a snapshot, once when it is opened.
