@@ -21,7 +21,7 @@ use crate::source::ReadAt;
 use crate::types::{ReadOptions, arrow_field, present};
 
 pub use rows::Rows;
-use segment_rows::SegmentRows;
+use segment_rows::{BatchSize, SegmentRows};
 
 /// The files of a tablet, by the names that its metadata gives them.
 pub trait TabletFiles: Send + Sync {
@@ -169,8 +169,9 @@ impl PhysicalRows {
             let rowset = &meta.rowsets[rowset];
             let name = rowset.id.segment_file(segment);
             let opened = self.tablet.open_segment(rowset, segment)?;
+            let size = BatchSize::shared(self.output.options.batch_rows, 1);
             let written = rowset.schema.as_ref().unwrap_or(&meta.schema);
-            let rows = SegmentRows::open(&opened, &[], &meta.schema, written, &self.columns, &self.output.options);
+            let rows = SegmentRows::open(&opened, &[], &meta.schema, written, &self.columns, size);
             self.current = Some((name.clone(), rows.within(|| name)?));
         }
     }

@@ -1,11 +1,10 @@
 //! UNIQUE and AGGREGATE tables: sorted runs merged by key, rows of one key combined.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use arrow_array::ArrayRef;
-use arrow_row::{OwnedRow, RowConverter, Rows, SortField};
+use arrow_row::{RowConverter, Rows, SortField};
 
 use crate::error::{Result, TabletError, Within};
 use crate::schema::TabletSchema;
@@ -19,16 +18,15 @@ struct Cursor {
     run: Run,
     /// Number of the current batch among those that are held.
     batch: usize,
-    keys: Option<Rows>,
+    /// The keys of its rows in comparable form; nothing behind the last batch.
+    keys: Option<Arc<Rows>>,
     row: usize,
 }
 
-/// The least key comes first; of equal keys the oldest run's.
-type Next = Reverse<(OwnedRow, usize)>;
-
 pub(super) struct Merge {
     cursors: Vec<Cursor>,
-    heap: BinaryHeap<Next>,
+    /// Cursors that have a row, as a binary heap: the one with the least key first, of equal keys the oldest run's.
+    heap: Vec<usize>,
     converter: RowConverter,
     /// Where the key columns are among the arrays, in sort order.
     keys: Vec<usize>,
@@ -72,67 +70,90 @@ impl Merge {
         let combiners = columns.map(|c| combine::for_column(c, schema.keys_type)).collect::<Result<_>>()?;
         let cursors = runs.into_iter().map(|run| Cursor { run, batch: 0, keys: None, row: 0 }).collect();
         let converter = RowConverter::new(fields).map_err(arrow)?;
-        let mut merge =
-            Merge { cursors, heap: BinaryHeap::new(), converter, keys, combiners, held: Vec::new(), batch_rows };
+        let mut merge = Merge { cursors, heap: Vec::new(), converter, keys, combiners, held: Vec::new(), batch_rows };
         for cursor in 0..merge.cursors.len() {
-            merge.load(cursor)?;
+            if merge.load(cursor)? {
+                merge.heap.push(cursor);
+            }
+        }
+        for at in (0..merge.heap.len() / 2).rev() {
+            merge.sink(at);
         }
         Ok(merge)
     }
 
-    /// Loads the next batch of a run, if there is one, and puts its first row in line.
-    fn load(&mut self, at: usize) -> Result<()> {
-        let Some(cursor) = self.cursors.get_mut(at) else { return Ok(()) };
+    /// Loads the next batch of a run; says whether there was one.
+    fn load(&mut self, at: usize) -> Result<bool> {
+        let Some(cursor) = self.cursors.get_mut(at) else { return Ok(false) };
         let Some((arrays, _)) = cursor.run.next_arrays()? else {
             cursor.keys = None;
-            return Ok(());
+            return Ok(false);
         };
         let columns: Vec<ArrayRef> = self.keys.iter().filter_map(|&key| arrays.get(key).cloned()).collect();
         let keys = self.converter.convert_columns(&columns).map_err(arrow)?;
         let before = cursor.keys.as_ref().filter(|k| k.num_rows() > 0);
-        check_order(before, &keys)?;
-        self.heap.push(Reverse((keys.row(0).owned(), at)));
-        cursor.keys = Some(keys);
+        check_order(before.map(AsRef::as_ref), &keys)?;
+        cursor.keys = Some(Arc::new(keys));
         cursor.row = 0;
         cursor.batch = self.held.len();
         self.held.push(Arc::new(arrays));
-        Ok(())
+        Ok(true)
     }
 
-    /// Puts the row behind a cursor's current one in line.
-    fn advance(&mut self, at: usize) -> Result<()> {
+    fn compare(&self, a: usize, b: usize) -> Ordering {
+        let key = |at: usize| self.cursors.get(at).and_then(|c| Some(c.keys.as_ref()?.row(c.row)));
+        key(a).cmp(&key(b)).then(a.cmp(&b))
+    }
+
+    /// Moves a heap entry down to where it belongs.
+    fn sink(&mut self, mut at: usize) {
+        loop {
+            let mut least = at;
+            for child in [2 * at + 1, 2 * at + 2] {
+                if child < self.heap.len() && self.compare(self.heap[child], self.heap[least]).is_lt() {
+                    least = child;
+                }
+            }
+            if least == at {
+                return;
+            }
+            self.heap.swap(at, least);
+            at = least;
+        }
+    }
+
+    /// Moves the first cursor of the heap to its next row.
+    fn advance(&mut self) -> Result<()> {
+        let Some(&at) = self.heap.first() else { return Ok(()) };
         let Some(cursor) = self.cursors.get_mut(at) else { return Ok(()) };
         cursor.row += 1;
-        match &cursor.keys {
-            Some(keys) if cursor.row < keys.num_rows() => {
-                self.heap.push(Reverse((keys.row(cursor.row).owned(), at)));
-                Ok(())
-            }
-            _ => self.load(at),
+        let more = cursor.keys.as_ref().is_some_and(|keys| cursor.row < keys.num_rows());
+        if !more && !self.load(at)? {
+            self.heap.swap_remove(0);
         }
+        self.sink(0);
+        Ok(())
     }
 
     /// The next merged rows as one array per column that is read, and how many; nothing at the end.
     pub fn next_arrays(&mut self) -> Result<Option<(Vec<ArrayRef>, usize)>> {
         self.release();
         let mut rows = 0;
-        let mut last: Option<OwnedRow> = None;
-        while let Some(Reverse((key, at))) = self.heap.peek() {
-            let at = *at;
-            let same = last.as_ref() == Some(key);
+        let mut last: Option<(Arc<Rows>, usize)> = None;
+        while let Some(cursor) = self.heap.first().and_then(|&at| self.cursors.get(at)) {
+            let Some(keys) = cursor.keys.clone() else { break };
+            let same = last.as_ref().is_some_and(|(before, row)| before.row(*row) == keys.row(cursor.row));
             if !same && rows == self.batch_rows {
                 break;
             }
-            let Some(Reverse((key, _))) = self.heap.pop() else { break };
-            let cursor = &self.cursors[at];
             let place = Place { batch: cursor.batch, row: cursor.row };
-            let arrays = self.held.get(place.batch).cloned().unwrap_or_default();
+            let Some(arrays) = self.held.get(place.batch).cloned() else { break };
             for (combiner, array) in self.combiners.iter_mut().zip(arrays.iter()) {
                 if same { combiner.add(array, place) } else { combiner.start(array, place) }?;
             }
             rows += usize::from(!same);
-            last = Some(key);
-            self.advance(at)?;
+            last = Some((keys, place.row));
+            self.advance()?;
         }
         if rows == 0 {
             return Ok(None);

@@ -15,6 +15,7 @@ use crate::types::ReadOptions;
 
 use super::merge::Merge;
 use super::run::{Run, Scan};
+use super::segment_rows::BatchSize;
 use super::{Output, Tablet, projection};
 
 /// Rows of a tablet, batch by batch; see [`Tablet::rows`].
@@ -52,12 +53,10 @@ impl Tablet {
                 positions.push(at);
             }
         }
-        let mut options = output.options.clone();
-        if merges {
-            // Every run holds a batch, so that many runs must hold small ones.
-            options.batch_rows = options.batch_rows.min((1 << 20) / runs.len()).max(64);
-        }
-        let scan = Arc::new(Scan { tablet: self.clone(), positions, predicates, options });
+        // Every run of a merge holds a batch, so that many runs must hold small ones.
+        let batches = if merges { 2 * runs.len() } else { 1 };
+        let size = BatchSize::shared(output.options.batch_rows, batches);
+        let scan = Arc::new(Scan { tablet: self.clone(), positions, predicates, size });
         let runs: Vec<_> = runs.into_iter().map(|segments| Run::new(scan.clone(), segments)).collect();
         let wanted = (0..columns.len()).collect();
         let source = if merges {

@@ -9,10 +9,9 @@ use crate::delvec::DeleteVector;
 use crate::error::{Result, TabletError, Within};
 use crate::predicate::DeletePredicate;
 use crate::rowset::RowsetMeta;
-use crate::types::ReadOptions;
 
 use super::Tablet;
-use super::segment_rows::{Delta, SegmentRows};
+use super::segment_rows::{BatchSize, Delta, SegmentRows};
 
 /// What all runs of one scan share.
 pub(super) struct Scan {
@@ -20,7 +19,7 @@ pub(super) struct Scan {
     /// Schema positions of the columns that are read, in the order of the arrays.
     pub positions: Vec<usize>,
     pub predicates: Vec<DeletePredicate>,
-    pub options: ReadOptions,
+    pub size: BatchSize,
 }
 
 impl Scan {
@@ -78,7 +77,7 @@ impl Current {
         let opened = scan.tablet.open_segment(rowset, segment)?;
         let deltas = open_deltas(scan, rowset, segment)?;
         let written = rowset.schema.as_ref().unwrap_or(&meta.schema);
-        let rows = SegmentRows::open(&opened, &deltas, &meta.schema, written, &scan.positions, &scan.options);
+        let rows = SegmentRows::open(&opened, &deltas, &meta.schema, written, &scan.positions, scan.size);
         let deleted = rowset.segments.get(segment).and_then(|s| s.delete_vector.clone());
         if let Some(last) = deleted.as_ref().and_then(|d| d.rows.max())
             && u64::from(last) >= opened.num_rows()

@@ -6,15 +6,36 @@ use crate::column::{self, ColumnReader, Context};
 use crate::error::{Result, TabletError, Within};
 use crate::schema::{Column, LogicalType, TabletSchema};
 use crate::segment::Segment;
-use crate::types::{ReadOptions, cast, parse, stored_field};
-
-/// A batch is meant to stay below this, judged by the average row of the segment.
-const BATCH_BYTES: u64 = 32 << 20;
+use crate::types::{cast, parse, stored_field};
 
 /// A segment with replacement columns, and the unique ids that are read from it.
 pub(super) struct Delta {
     pub column_unique_ids: Vec<u32>,
     pub segment: Segment,
+}
+
+/// How large batches may be; the bytes are judged by the average row of a segment.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BatchSize {
+    pub rows: usize,
+    pub bytes: u64,
+}
+
+impl BatchSize {
+    /// Bytes of all the batches that a scan holds at a time.
+    const ALL_BYTES: u64 = 64 << 20;
+
+    /// The size for a scan that holds `batches` batches at a time.
+    pub fn shared(rows: usize, batches: usize) -> Self {
+        let batches = batches.max(1);
+        BatchSize { rows: rows.min(((1 << 20) / batches).max(16)), bytes: Self::ALL_BYTES / batches as u64 }
+    }
+
+    fn rows_of(self, segment: &Segment) -> usize {
+        let bytes = segment.footer().raw_data_footprint.unwrap_or(0).max(segment.file.len());
+        let row = (bytes / segment.num_rows().max(1)).max(1);
+        self.rows.min((self.bytes / row).max(1) as usize)
+    }
 }
 
 /// Where the values of one column come from.
@@ -42,7 +63,7 @@ impl SegmentRows {
         schema: &TabletSchema,
         written: &TabletSchema,
         positions: &[usize],
-        options: &ReadOptions,
+        size: BatchSize,
     ) -> Result<Self> {
         let mut columns = Vec::with_capacity(positions.len());
         for column in positions.iter().filter_map(|&at| schema.columns.get(at)) {
@@ -58,7 +79,7 @@ impl SegmentRows {
             let source = open_source(from, delta.is_some(), column, hint);
             columns.push((column.clone(), source.within(|| format!("column {}", column.name))?));
         }
-        Ok(SegmentRows { columns, batch_rows: batch_rows(segment, options), left: segment.num_rows() })
+        Ok(SegmentRows { columns, batch_rows: size.rows_of(segment), left: segment.num_rows() })
     }
 
     /// Passes over up to `rows` rows without decoding whole pages of them; returns how many are still to be passed over.
@@ -86,13 +107,6 @@ impl SegmentRows {
         self.left -= rows as u64;
         Ok(Some((arrays, rows)))
     }
-}
-
-fn batch_rows(segment: &Segment, options: &ReadOptions) -> usize {
-    let footer = segment.footer();
-    let bytes = footer.raw_data_footprint.unwrap_or(0).max(segment.file.len());
-    let row = bytes / segment.num_rows().max(1);
-    options.batch_rows.min((BATCH_BYTES / row.max(1)).max(1) as usize)
 }
 
 fn open_source(from: &Segment, delta: bool, column: &Column, hint: &Column) -> Result<Source> {

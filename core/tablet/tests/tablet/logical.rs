@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use starsnap_tablet::predicate::{Op, Test};
 use starsnap_tablet::schema::DecimalKind;
 use starsnap_tablet::types::percentile::Percentile;
-use starsnap_tablet::{Aggregation, Column, KeysType, LogicalType, ReadAt, Tablet, TabletMeta};
+use starsnap_tablet::{Aggregation, Column, KeysType, LogicalType, ReadAt, ReadOptions, Tablet, TabletMeta};
 
 use super::common::{self, Case};
 use super::render::{options, render, unhex};
@@ -314,4 +314,18 @@ fn operands_of_deletes_are_typed() {
         }
     }
     assert!(seen >= 2);
+}
+
+/// However few rows a batch has, merging and deleting come to the same.
+#[test]
+fn batches_of_any_size_hold_the_same_rows() {
+    for case in common::cases().into_iter().filter(Case::is_small) {
+        let tablet = case.open();
+        let all = common::concat_or_empty(tablet.rows(None, &options()).unwrap());
+        for batch_rows in [1, 7, 300] {
+            let few = ReadOptions { batch_rows, ..options() };
+            let some = common::concat_or_empty(tablet.rows(None, &few).unwrap());
+            assert!(some == all, "{case}: {batch_rows} rows at a time");
+        }
+    }
 }
