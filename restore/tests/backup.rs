@@ -149,3 +149,47 @@ async fn the_genuine_snapshots_are_surveyed_as_show_snapshot_does() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn external_catalogs_keep_their_secrets_for_the_backup_and_show_none() {
+    use std::os::unix::fs::PermissionsExt;
+    let (from, warehouse, target) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let repository = new_repository(from.path()).await;
+    let fixture = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/catalogs/sr35/catalogs"));
+    let info = find(fixture, |path| path.starts_with("__info_"));
+    let info: serde_json::Value = serde_json::from_slice(&std::fs::read(info).unwrap()).unwrap();
+    let label = info["name"].as_str().unwrap();
+    copy(fixture, &from.path().join("__starrocks_repository_written").join(format!("__ss_{label}")));
+    let mut job = options(source(&repository, label).await, warehouse.path());
+    assert_eq!(run(job.clone()).await.unwrap_err().exit_code(), 2, "there is no database to restore to");
+    job.database = Some("outside".into());
+    let report = run(job).await.unwrap();
+    assert_eq!(report.status, JobStatus::Done, "{report:#?}");
+
+    let original = repository.snapshot(label, None, None).await.unwrap();
+    assert!(!original.catalog.catalogs.is_empty());
+    let dir = warehouse.path().join("outside");
+    let objects = dir.join(".starsnap/objects.json");
+    assert_eq!(objects.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let mut secrets = 0;
+    for text in &original.catalog.catalogs {
+        let catalog: starsnap_catalog::model::Catalog = text.parse().unwrap();
+        let shown = std::fs::read_to_string(dir.join(format!("catalogs/{}.sql", catalog.name))).unwrap();
+        for (key, secret) in
+            catalog.config.iter().filter(|(key, _)| key.ends_with("secret_key") || key.ends_with("password"))
+        {
+            assert!(!shown.contains(secret.as_str()), "{key} of {}", catalog.name);
+            secrets += 1;
+        }
+    }
+    assert!(secrets > 0);
+    let written = new_repository(target.path()).await;
+    run_backup(&written, "again", warehouse.path(), "outside", Vec::new()).await.unwrap();
+    let back = written.snapshot("again", None, None).await.unwrap();
+    assert_eq!((&*back.catalog.database, back.catalog.database_id), ("", -1));
+    let parsed = |snapshot: &starsnap_repository::OpenSnapshot| -> Vec<starsnap_catalog::model::Catalog> {
+        snapshot.catalog.catalogs.iter().map(|text| text.parse().unwrap()).collect()
+    };
+    assert_eq!(parsed(&back), parsed(&original));
+}

@@ -158,6 +158,9 @@ impl DirectorySource {
         list(&dir).map_err(|error| vec![format!("{}: {error}", dir.display())]).and_then(|(files, mut problems)| {
             let shown = dir.display().to_string();
             problems.extend(check_names(&shown, files.iter().map(|file| &*file.name)));
+            // What the mount found wrong in the repository (two md5 variants of a file, a stray `.part`) shows in its table.json alone.
+            let named = format!("tablet {}:", place.tablet_dir);
+            problems.extend(table.file.problems.iter().filter(|problem| problem.contains(&named)).cloned());
             if problems.is_empty() { Ok(files) } else { Err(problems) }
         })
     }
