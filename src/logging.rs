@@ -31,7 +31,7 @@ pub fn start(globals: &Globals, usual: LevelFilter) {
     drop(started);
 }
 
-/// Draws `bar`; lines written with [`line`] and the log go above it. `None`: no bar any more.
+/// Draws `bar`; lines written with [`line()`] and the log go above it. `None`: no bar any more.
 pub fn set_bar(bar: Option<ProgressBar>) {
     *BAR.lock().unwrap_or_else(PoisonError::into_inner) = bar;
 }

@@ -55,7 +55,7 @@ pub fn is_running() -> bool {
     std::env::args_os().next().is_some_and(|program| is_helper(&program))
 }
 
-/// True when `program` (argv[0]) is a link called `mount.starsnap`.
+/// True when `program`, as the process was called, is a link called `mount.starsnap`.
 fn is_helper(program: &OsStr) -> bool {
     Path::new(program).file_name() == Some(OsStr::new(NAME))
 }
