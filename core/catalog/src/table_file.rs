@@ -49,10 +49,6 @@ impl TableFile {
     /// The file's text: pretty-printed JSON with a final newline.
     pub fn to_json(&self) -> Result<String> {
         let entry = &self.entry;
-        let catalog: Value = match &entry.catalog {
-            Some(text) => serde_json::from_str(&text.0).map_err(json)?,
-            None => Value::Null,
-        };
         let table = entry.parse()?;
         let content = Content {
             starsnap: FORM,
@@ -72,10 +68,10 @@ impl TableFile {
             columns: table.as_ref().map(content::columns),
             partitions: content::partitions(entry, table.as_ref()),
             directories: directories(entry),
-            catalog,
+            catalog: None,
         };
         let value = serde_json::to_value(&content).map_err(json)?;
-        Ok(pretty::print(&value))
+        Ok(pretty::print(&value, "catalog", entry.catalog.as_ref().map_or("null", |text| &text.0)))
     }
 
     /// Reads it back. Refuses a file that contradicts itself, as one that was edited in part would.
@@ -99,10 +95,7 @@ impl TableFile {
             });
         }
         let content: Content = serde_json::from_slice(bytes).map_err(json)?;
-        let catalog = match &content.catalog {
-            Value::Null => None,
-            object => Some(CatalogText::of(object)?),
-        };
+        let catalog = content.catalog.map(|text| CatalogText(text.get().into()));
         let indexes = content.partitions.iter().flat_map(|p| &p.physical_partitions).flat_map(|p| &p.indexes);
         if let Some(index) = indexes.into_iter().find(|index| !index.lists_files_of_all()) {
             return Err(CatalogError::Inconsistent {

@@ -5,6 +5,7 @@ use crate::model::{self, Table};
 use crate::snapshot::{IndexEntry, PartitionEntry, PartitionKind, PhysicalEntry, TableEntry, TableKind, TabletEntry};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// All keys, in the order they are written. Unknown ones are refused: what they mean could be lost on a backup.
 #[derive(Serialize, Deserialize)]
@@ -29,8 +30,10 @@ pub struct Content {
     /// Directories named otherwise than what they hold.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub directories: serde_json::Map<String, Value>,
-    /// The object as StarRocks stored it; null when the snapshot lacks it.
-    pub catalog: Value,
+    /// The object as StarRocks stored it; null when the snapshot lacks it. Its text is written and taken as it is: parsed, that of a large
+    /// table takes many times its size.
+    #[serde(skip_serializing)]
+    pub catalog: Option<Box<RawValue>>,
 }
 
 #[derive(Serialize, Deserialize, Clone, Copy)]

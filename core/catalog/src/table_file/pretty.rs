@@ -5,17 +5,23 @@ use serde_json::Value;
 /// Columns that a line may have before an object or a list is spread over several.
 const WIDTH: usize = 140;
 
-/// The text of `value`, with a final newline.
-pub fn print(value: &Value) -> String {
-    let mut out = String::new();
+/// The text of the object `value` with a last member more, whose value's text is `raw`: one line, as StarRocks writes it, as it is for
+/// programs. Ends in a newline.
+pub fn print(value: &Value, key: &str, raw: &str) -> String {
+    let mut out = String::with_capacity(raw.len() + (raw.len() >> 1));
     write(value, 0, &mut out);
-    out.push('\n');
+    // Behind the last member: over the newline and the closing brace.
+    out.truncate(out.len().saturating_sub(2));
+    out.push_str(",\n");
+    indent(1, &mut out);
+    push_key(key, &mut out);
+    out.push_str(raw);
+    out.push_str("\n}\n");
     out
 }
 
 fn write(value: &Value, depth: usize, out: &mut String) {
     match value {
-        // The stored object is for programs: one line, as StarRocks writes it.
         Value::Object(members) if depth == 0 => {
             let members = members.iter().map(|(key, value)| (Some(key.as_str()), value));
             spread(members, depth, ['{', '}'], out);
@@ -40,18 +46,10 @@ fn spread<'a>(
     for (number, (key, value)) in members.enumerate() {
         out.push_str(if number == 0 { "\n" } else { ",\n" });
         indent(depth + 1, out);
-        match key {
-            Some("catalog") if depth == 0 => {
-                out.push_str("\"catalog\": ");
-                out.push_str(&value.to_string());
-            }
-            key => {
-                if let Some(key) = key {
-                    push_key(key, out);
-                }
-                write(value, depth + 1, out);
-            }
+        if let Some(key) = key {
+            push_key(key, out);
         }
+        write(value, depth + 1, out);
     }
     out.push('\n');
     indent(depth, out);
