@@ -1,5 +1,7 @@
 //! Segment files (`.dat`, `.cols`): the footer, and the way to a column's pages.
 
+mod verify;
+
 use std::sync::Arc;
 
 use crate::error::{Result, TabletError, Within};
@@ -7,6 +9,8 @@ use crate::page;
 use crate::proto;
 use crate::proto::segment::{ColumnMetaPb, SegmentFooterPb};
 use crate::source::ReadAt;
+
+pub use verify::PageCount;
 
 const MAGIC: [u8; 4] = *b"D0R1";
 const TRAILER_LEN: u64 = 12;

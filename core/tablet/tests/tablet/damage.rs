@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use starsnap_tablet::{ReadAt, Result, Tablet, TabletMeta};
+use starsnap_tablet::{ReadAt, Result, Segment, Tablet, TabletMeta};
 
 use super::common;
 use super::render::options;
@@ -81,7 +81,7 @@ fn pages_with_right_checksums_and_wrong_content_do_not_panic() {
 
 /// Ranges of all pages of a segment file: wherever a CRC32C stands behind what it covers.
 fn pages(bytes: &[u8]) -> Vec<(usize, usize)> {
-    let footer = starsnap_tablet::Segment::open(Arc::new(bytes.to_vec())).unwrap().footer().clone();
+    let footer = Segment::open(Arc::new(bytes.to_vec())).unwrap().footer().clone();
     let mut found = Vec::new();
     let mut columns: Vec<_> = footer.columns.iter().collect();
     while let Some(column) = columns.pop() {
@@ -93,4 +93,27 @@ fn pages(bytes: &[u8]) -> Vec<(usize, usize)> {
         }
     }
     found
+}
+
+/// Pages tile the file in front of the footer, so that verifying them notices every changed byte.
+#[test]
+fn verified_pages_are_the_whole_file() {
+    for case in common::cases() {
+        let meta = case.meta();
+        for (rowset, segment) in meta.rowsets.iter().flat_map(|r| (0..r.segments.len()).map(move |s| (r, s))) {
+            let bytes = fs::read(case.tablet().join(rowset.id.segment_file(segment))).unwrap();
+            let opened = Segment::open(Arc::new(bytes.clone())).unwrap();
+            let footer = u32::from_le_bytes(bytes[bytes.len() - 12..][..4].try_into().unwrap());
+            let count = opened.verify_pages().unwrap();
+            assert_eq!(count.bytes + u64::from(footer) + 12, bytes.len() as u64, "{case}: {count:?}");
+            if case.is_tiny() {
+                for at in (0..bytes.len()).step_by(3) {
+                    let mut changed = bytes.clone();
+                    changed[at] ^= 0x10;
+                    let verified = Segment::open(Arc::new(changed)).and_then(|s| s.verify_pages());
+                    assert!(verified.is_err(), "{case}: byte {at}");
+                }
+            }
+        }
+    }
 }
