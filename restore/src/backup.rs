@@ -8,6 +8,7 @@ use crate::report::{BackupReport, ObjectKind, TableReport, TableStatus};
 use crate::restore::TableChoice;
 use crate::source::{Source, SourceFile};
 use crate::time::utc_timestamp;
+use crate::wanted::Wanted;
 use crate::warehouse::{self, TableLock};
 use futures::{StreamExt, TryStreamExt};
 use starsnap_catalog::layout::TableLayout;
@@ -65,13 +66,23 @@ struct Upload {
 
 /// Backs up. On any error the label does not look complete; the same job run again finishes it.
 pub async fn backup(options: BackupOptions, progress: Arc<dyn Progress>, cancel: Cancel) -> Result<BackupReport> {
+    backup_wanted(options, None, progress, cancel).await
+}
+
+/// As [`backup`], of what a statement names instead of `options.tables`; none: everything.
+pub(crate) async fn backup_wanted(
+    options: BackupOptions,
+    wanted: Option<Wanted>,
+    progress: Arc<dyn Progress>,
+    cancel: Cancel,
+) -> Result<BackupReport> {
     let begun = Instant::now();
     // First of all, as a label in use makes all else pointless.
     let writer = SnapshotWriter::begin(&options.repository, &options.label).await?;
     let gathered = {
         let options = options.clone();
         let dir = warehouse::database_dir(&options.warehouse, &options.database);
-        let gathering = crate::blocking(move || gather(&options)).await;
+        let gathering = crate::blocking(move || gather(&options, wanted.as_ref())).await;
         gathering.map_err(|error| RestoreError::io("read", &dir, error))??
     };
     let (source, mut parts, extras, notes) = gathered;
@@ -180,7 +191,7 @@ impl Job {
 type Gathered = (Source, Vec<Part>, Objects, Vec<String>);
 
 /// Reads and checks the table directories. Blocks.
-fn gather(options: &BackupOptions) -> Result<Gathered> {
+fn gather(options: &BackupOptions, wanted: Option<&Wanted>) -> Result<Gathered> {
     let dir = warehouse::database_dir(&options.warehouse, &options.database);
     let shown = dir.display().to_string();
     if !dir.is_dir() {
@@ -188,9 +199,9 @@ fn gather(options: &BackupOptions) -> Result<Gathered> {
         return Err(RestoreError::new(ErrorKind::NoSuchObject, "back up", shown, reason));
     }
     let objects = objects::read(&dir)?;
-    let whole = options.tables.is_empty();
+    let whole = options.tables.is_empty() && wanted.is_none();
     let source = Source::database_dir(&dir)?;
-    let choices = choices(options, &source, &objects)?;
+    let choices = choices(options, wanted, &source, &objects)?;
     let (mut parts, mut extras, mut notes) = (Vec::new(), Objects::default(), Vec::new());
     for choice in &choices {
         if let Some(view) = objects.views.iter().find(|view| view.name == choice.name) {
@@ -199,7 +210,10 @@ fn gather(options: &BackupOptions) -> Result<Gathered> {
         }
         parts.push(part(&source, &dir, choice)?);
     }
-    if whole {
+    if let Some(wanted) = wanted {
+        extras.functions = wanted.functions(&objects.functions, "back up")?;
+        extras.catalogs = wanted.catalogs(&objects.catalogs, "back up")?;
+    } else if whole {
         extras.functions = objects.functions;
         // A snapshot holds a database or external catalogs, never both.
         if parts.is_empty() && extras.functions.is_empty() {
@@ -218,11 +232,20 @@ fn gather(options: &BackupOptions) -> Result<Gathered> {
 }
 
 /// The tables meant, each with its partitions.
-fn choices(options: &BackupOptions, source: &Source, objects: &Objects) -> Result<Vec<TableChoice>> {
+fn choices(
+    options: &BackupOptions,
+    wanted: Option<&Wanted>,
+    source: &Source,
+    objects: &Objects,
+) -> Result<Vec<TableChoice>> {
     let entries = source.tables();
     let names = || entries.iter().map(|entry| &entry.name).chain(objects.views.iter().map(|view| &view.name));
     let mut choices = options.tables.clone();
-    if choices.is_empty() {
+    if let Some(wanted) = wanted {
+        let views = objects.views.iter().map(|view| (&*view.name, TableKind::View));
+        let known: Vec<_> = entries.iter().map(|entry| (&*entry.name, entry.kind)).chain(views).collect();
+        choices = wanted.choices(&known, "back up")?;
+    } else if choices.is_empty() {
         choices = names().map(|name| TableChoice { name: name.clone(), ..TableChoice::default() }).collect();
     }
     if !options.partitions.is_empty() {

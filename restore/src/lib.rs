@@ -6,7 +6,7 @@
 //!
 //! * [`source`]: what is restored from.
 //! * [`restore`], [`backup`], [`survey`]: the jobs.
-//! * [`statement`]: the manual's statements, from text.
+//! * [`statement`]: the manual's statements, from text; [`session`]: running them; [`registry`]: repositories by name.
 //! * [`report`], [`progress`], [`error`]: what they say.
 
 pub mod backup;
@@ -18,15 +18,18 @@ mod merge;
 mod objects;
 mod plan;
 pub mod progress;
+pub mod registry;
 pub mod report;
 pub mod restore;
 mod select;
+pub mod session;
 pub mod source;
 mod staging;
 pub mod statement;
 pub mod survey;
 mod time;
 mod transfer;
+pub mod wanted;
 mod warehouse;
 
 pub use error::{ErrorKind, RestoreError, Result};

@@ -9,6 +9,7 @@ use crate::progress::{Cancel, Progress};
 use crate::report::{JobStatus, ObjectKind, RestoreReport, TableReport, TableStatus};
 use crate::source::Source;
 use crate::transfer::Transfer;
+use crate::wanted::Wanted;
 use crate::{complete, select, warehouse};
 use futures::StreamExt;
 use starsnap_catalog::ddl::Context;
@@ -59,8 +60,18 @@ struct Task {
 
 /// Restores. An error when nothing could be begun; what happens to single tables is in the report.
 pub async fn restore(options: RestoreOptions, progress: Arc<dyn Progress>, cancel: Cancel) -> Result<RestoreReport> {
+    restore_wanted(options, None, progress, cancel).await
+}
+
+/// As [`restore`], of what a statement names instead of `options.tables`; none: everything.
+pub(crate) async fn restore_wanted(
+    options: RestoreOptions,
+    wanted: Option<&Wanted>,
+    progress: Arc<dyn Progress>,
+    cancel: Cancel,
+) -> Result<RestoreReport> {
     let begun = Instant::now();
-    let chosen = select::select(&options)?;
+    let chosen = select::select(&options, wanted)?;
     let database_dir = chosen.database_dir.clone();
     std::fs::create_dir_all(&database_dir).map_err(|error| RestoreError::io("make", &database_dir, error))?;
     let result = run(options, chosen, progress, cancel, begun).await;

@@ -5,11 +5,12 @@ use crate::objects::{self, Addition};
 use crate::report::{ObjectKind, TableReport, TableStatus};
 use crate::restore::{RestoreOptions, TableChoice, add_objects};
 use crate::source::Source;
+use crate::wanted::Wanted;
 use crate::warehouse;
 use starsnap_catalog::ddl::{self, Context};
 use starsnap_catalog::layout;
 use starsnap_catalog::model::{Catalog, Function};
-use starsnap_catalog::snapshot::{TableEntry, TableKind};
+use starsnap_catalog::snapshot::{CatalogText, TableEntry, TableKind};
 use starsnap_catalog::write;
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -24,13 +25,15 @@ pub(crate) struct Chosen {
     pub(crate) tables: Vec<(usize, TableChoice)>,
     /// Logical views, likewise.
     views: Vec<(usize, TableChoice)>,
-    /// Functions and external catalogs too.
+    functions: Vec<CatalogText>,
+    catalogs: Vec<CatalogText>,
+    /// Nothing was chosen by name.
     everything: bool,
     pub(crate) notes: Vec<String>,
 }
 
 /// Works out what is meant; everything that cannot be meant is an error here.
-pub(crate) fn select(options: &RestoreOptions) -> Result<Chosen> {
+pub(crate) fn select(options: &RestoreOptions, wanted: Option<&Wanted>) -> Result<Chosen> {
     let source = &options.source;
     let database = options.database.clone().unwrap_or_else(|| source.database().to_owned());
     if database.is_empty() {
@@ -41,8 +44,21 @@ pub(crate) fn select(options: &RestoreOptions) -> Result<Chosen> {
         return Err(RestoreError::new(ErrorKind::Usage, "restore from", source.describe(), reason)
             .advise("name the database of the warehouse with --database"));
     }
-    let (choices, everything) = choices(options)?;
     let entries = source.tables();
+    let (choices, everything) = match wanted {
+        Some(wanted) => {
+            let names: Vec<_> = entries.iter().map(|entry| (&*entry.name, entry.kind)).collect();
+            (wanted.choices(&names, "restore")?, false)
+        }
+        None => choices(options)?,
+    };
+    let (functions, catalogs) = match (source.catalog(), wanted) {
+        (Some(stored), Some(wanted)) => {
+            (wanted.functions(&stored.functions, "restore")?, wanted.catalogs(&stored.catalogs, "restore")?)
+        }
+        (Some(stored), None) if everything => (stored.functions.clone(), stored.catalogs.clone()),
+        _ => Default::default(),
+    };
     let (mut tables, mut views, mut targets) = (Vec::new(), Vec::new(), HashSet::new());
     for choice in choices {
         let found = entries.iter().position(|entry| entry.name == choice.name);
@@ -61,7 +77,7 @@ pub(crate) fn select(options: &RestoreOptions) -> Result<Chosen> {
     let kind = |at: usize| entries.get(at).map(|entry| entry.kind);
     tables.sort_by_key(|(at, _)| kind(*at) == Some(TableKind::MaterializedView));
     let database_dir = warehouse::database_dir(&options.warehouse, &database);
-    Ok(Chosen { database, database_dir, tables, views, everything, notes: Vec::new() })
+    Ok(Chosen { database, database_dir, tables, views, functions, catalogs, everything, notes: Vec::new() })
 }
 
 fn choices(options: &RestoreOptions) -> Result<(Vec<TableChoice>, bool)> {
@@ -127,18 +143,16 @@ pub(crate) async fn others(source: &Source, chosen: &Chosen, context: &Arc<Conte
         reports.push(report);
     }
     let first_added = reports.len() - reports.len().min(chosen.views.len());
-    if let (true, Some(catalog)) = (chosen.everything, source.catalog()) {
-        addition.functions.clone_from(&catalog.functions);
-        addition.catalogs.clone_from(&catalog.catalogs);
-        let restored = |name: String, kind| TableReport::new(&name, None, kind, TableStatus::Restored);
-        reports.extend(catalog.functions.iter().map(|text| {
-            let name = text.parse::<Function>().map(|function| ddl::function_signature(&function));
-            restored(name.unwrap_or_default(), ObjectKind::Function)
-        }));
-        reports.extend(catalog.catalogs.iter().map(|text| {
-            restored(text.parse::<Catalog>().map(|catalog| catalog.name).unwrap_or_default(), ObjectKind::Catalog)
-        }));
-    }
+    addition.functions.clone_from(&chosen.functions);
+    addition.catalogs.clone_from(&chosen.catalogs);
+    let restored = |name: String, kind| TableReport::new(&name, None, kind, TableStatus::Restored);
+    reports.extend(chosen.functions.iter().map(|text| {
+        let name = text.parse::<Function>().map(|function| ddl::function_signature(&function));
+        restored(name.unwrap_or_default(), ObjectKind::Function)
+    }));
+    reports.extend(chosen.catalogs.iter().map(|text| {
+        restored(text.parse::<Catalog>().map(|catalog| catalog.name).unwrap_or_default(), ObjectKind::Catalog)
+    }));
     let nothing = addition.views.is_empty() && addition.functions.is_empty() && addition.catalogs.is_empty();
     if !nothing && let Err(error) = add_objects(&chosen.database_dir, addition, context).await {
         for report in reports.iter_mut().skip(first_added).filter(|report| report.status != TableStatus::Failed) {

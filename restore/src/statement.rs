@@ -102,8 +102,21 @@ pub struct StatementError {
 /// Largest text we parse, in bytes: a statement that names every table of a large database fits many times over.
 pub const MAX_TEXT: usize = 16 << 20;
 
+/// A statement, and where in the text it begins; both count from 1, in characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located {
+    pub line: usize,
+    pub column: usize,
+    pub statement: Statement,
+}
+
 /// Parses `;`-separated statements. Empty ones are skipped; the last needs no `;`.
 pub fn parse(text: &str) -> Result<Vec<Statement>, StatementError> {
+    Ok(parse_located(text)?.into_iter().map(|located| located.statement).collect())
+}
+
+/// As [`parse`], with the place of each statement.
+pub fn parse_located(text: &str) -> Result<Vec<Located>, StatementError> {
     if text.len() > MAX_TEXT {
         let reason = format!("the text is {} bytes long; at most {MAX_TEXT} are read", text.len());
         return Err(StatementError { line: 1, column: 1, reason });

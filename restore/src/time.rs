@@ -13,6 +13,19 @@ pub(crate) fn utc_timestamp(milliseconds: i64) -> String {
     )
 }
 
+/// `yyyy-MM-dd HH:mm:ss` in UTC, of milliseconds since the epoch.
+pub(crate) fn utc_time(milliseconds: i64) -> String {
+    let (days, rest) = (milliseconds.div_euclid(86_400_000), milliseconds.rem_euclid(86_400_000));
+    let ((year, month, day), seconds) = (civil(days), rest / 1000);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+/// Milliseconds since the epoch, now.
+pub(crate) fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// Year, month and day of days since 1970-01-01, in the Gregorian calendar. Counted in eras of 400 years that begin on 1 March, so that a
 /// leap day is the last of its year.
 fn civil(days: i64) -> (i64, i64, i64) {
@@ -36,6 +49,7 @@ mod tests {
         assert_eq!(utc_timestamp(1_675_781_153_143), "2023-02-07-14-45-53-143");
         assert_eq!(utc_timestamp(951_782_400_001), "2000-02-29-00-00-00-001");
         assert_eq!(utc_timestamp(4_107_542_399_999), "2100-02-28-23-59-59-999");
+        assert_eq!(utc_time(1_675_781_153_143), "2023-02-07 14:45:53");
         assert_eq!(utc_timestamp(-1), "1969-12-31-23-59-59-999");
     }
 

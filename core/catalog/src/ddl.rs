@@ -23,7 +23,7 @@ mod view;
 
 pub(crate) use partitions::temporary_values as partition_values;
 
-pub use mask::{is_secret as is_secret_property, masked as masked_properties};
+pub use mask::{MASK, is_secret as is_secret_property, mask_url, masked as masked_properties};
 pub use quote::{double as quote_string, name as quote_name};
 pub use types::{column_type, signature_type};
 

@@ -38,6 +38,13 @@ impl Location {
         Ok(Location(PathBuf::from(path)))
     }
 
+    /// As [`Location::parse`], with the properties of CREATE REPOSITORY, which tell a store who asks. A directory needs none: what is given
+    /// for it is ignored, as StarRocks does with a broker's user name and password there.
+    pub fn with_properties(text: &str, properties: &[(String, String)]) -> Result<Location> {
+        let _ = properties;
+        Location::parse(text)
+    }
+
     /// The directory.
     pub fn path(&self) -> &Path {
         &self.0

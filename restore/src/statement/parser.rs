@@ -1,7 +1,7 @@
 //! Tokens to statements.
 
 use super::lexer::{self, Kind, Token};
-use super::{Catalogs, Item, ItemKind, Properties, Selection, Statement, StatementError};
+use super::{Catalogs, Item, ItemKind, Located, Properties, Selection, Statement, StatementError};
 
 type Result<T> = std::result::Result<T, StatementError>;
 
@@ -20,14 +20,13 @@ impl Parser {
         Ok(Parser { tokens, at: 0, end: (line, column) })
     }
 
-    pub fn statements(mut self) -> Result<Vec<Statement>> {
+    pub fn statements(mut self) -> Result<Vec<Located>> {
         let mut statements = Vec::new();
         loop {
             while self.symbol(';') {}
-            if self.at == self.tokens.len() {
-                return Ok(statements);
-            }
-            statements.push(self.statement()?);
+            let Some(first) = self.tokens.get(self.at) else { return Ok(statements) };
+            let (line, column) = (first.line, first.column);
+            statements.push(Located { line, column, statement: self.statement()? });
             if self.at < self.tokens.len() && !self.symbol(';') {
                 return Err(self.unexpected("`;` or the end of the statement"));
             }

@@ -158,6 +158,13 @@ fn errors_say_where_and_never_repeat_a_string() {
 }
 
 #[test]
+fn statements_know_where_they_begin() {
+    let found = parse_located("USE a;\n\n  -- x\n  USE b;;USE c").unwrap();
+    let places: Vec<_> = found.iter().map(|located| (located.line, located.column)).collect();
+    assert_eq!(places, [(1, 1), (4, 3), (4, 10)]);
+}
+
+#[test]
 fn a_prompt_knows_when_to_wait() {
     for (text, unfinished) in
         [("USE d;", false), ("USE d", true), ("USE 'd;", true), ("/* ;", true), ("", false), ("?", false)]

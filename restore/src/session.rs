@@ -1,0 +1,163 @@
+//! Runs the manual's statements against registered repositories and a warehouse. A session remembers what USE and SET said.
+//!
+//! BACKUP and RESTORE, which a cluster runs in the background, run to their end here; SHOW BACKUP and SHOW RESTORE tell of them, also while
+//! they run in another process, and CANCEL BACKUP and CANCEL RESTORE stop them from there.
+
+mod details;
+mod jobs;
+mod options;
+mod repositories;
+mod running;
+mod snapshots;
+mod statements;
+
+pub use jobs::Jobs;
+pub use options::Options;
+
+use crate::error::{ErrorKind, RestoreError, Result};
+use crate::progress::{Cancel, Progress};
+use crate::registry::{Registered, Registry, not_registered};
+use crate::report::{BackupReport, JobStatus, RestoreReport};
+use crate::statement::Statement;
+use serde::Serialize;
+use starsnap_repository::cache::IndexCache;
+use statements::Job;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What a statement gives back.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Answer {
+    /// Of SHOW statements.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub table: Option<Table>,
+    /// What was done, a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Worth knowing though nothing failed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// Of BACKUP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupReport>,
+    /// Of RESTORE: what became of single tables, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restore: Option<RestoreReport>,
+}
+
+impl Answer {
+    fn said(message: impl Into<String>) -> Answer {
+        Answer { message: Some(message.into()), ..Answer::default() }
+    }
+
+    fn rows(columns: &[&'static str], rows: Vec<Vec<Option<String>>>) -> Answer {
+        Answer { table: Some(Table { columns: columns.to_vec(), rows }), ..Answer::default() }
+    }
+
+    /// How the statement ended: `Done` but for a RESTORE of which a part failed.
+    pub fn status(&self) -> JobStatus {
+        self.restore.as_ref().map_or(JobStatus::Done, |report| report.status)
+    }
+}
+
+/// Rows under StarRocks' column names. None is NULL.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Table {
+    pub columns: Vec<&'static str>,
+    pub rows: Vec<Vec<Option<String>>>,
+}
+
+/// What a session works with.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    pub registry: Registry,
+    pub jobs: Jobs,
+    /// Holds databases; `SET warehouse = '…'` names another.
+    pub warehouse: Option<PathBuf>,
+    pub cache: Option<IndexCache>,
+}
+
+/// A session.
+#[derive(Debug)]
+pub struct Session {
+    registry: Registry,
+    jobs: Jobs,
+    options: Options,
+    cache: Option<IndexCache>,
+    /// What USE said.
+    database: Option<String>,
+}
+
+impl Session {
+    /// A session in which nothing is said yet.
+    pub fn new(setup: Setup) -> Session {
+        let options = Options { warehouse: setup.warehouse, ..Options::default() };
+        Session { registry: setup.registry, jobs: setup.jobs, options, cache: setup.cache, database: None }
+    }
+
+    /// Runs one statement. Jobs tell `progress` how they get on, and stop when `cancel` says so.
+    pub async fn run(&mut self, statement: &Statement, progress: Arc<dyn Progress>, cancel: Cancel) -> Result<Answer> {
+        match statement {
+            Statement::CreateRepository { read_only, name, broker, location, properties } => {
+                let new = Registered::new(name, *read_only, broker.as_deref(), location, properties)?;
+                repositories::create(&self.registry, new).await
+            }
+            Statement::DropRepository { name } => repositories::drop(&self.registry, name),
+            Statement::ShowRepositories => repositories::show(&self.registry).await,
+            Statement::ShowSnapshot { repository, labels, timestamp } => {
+                let registered = self.registered("show snapshots of", repository)?;
+                let shown = snapshots::show(&registered, labels, timestamp.as_deref()).await;
+                shown.map_err(|error| registered.clean(error))
+            }
+            Statement::Backup { database, label, repository, selection, catalogs, properties } => {
+                let database = database.as_deref();
+                let job = Job { database, database_alias: None, label, repository, selection, catalogs, properties };
+                self.backup(job, progress, cancel).await
+            }
+            Statement::Restore { database, database_alias, label, repository, selection, catalogs, properties } => {
+                let (database, database_alias) = (database.as_deref(), database_alias.as_deref());
+                let job = Job { database, database_alias, label, repository, selection, catalogs, properties };
+                self.restore(job, progress, cancel).await
+            }
+            Statement::ShowBackup { database } => self.show_jobs(jobs::Kind::Backup, database.as_deref()),
+            Statement::ShowRestore { database } => self.show_jobs(jobs::Kind::Restore, database.as_deref()),
+            Statement::CancelBackup { database, .. } => self.cancel(jobs::Kind::Backup, database.as_deref()).await,
+            Statement::CancelRestore { database, .. } => self.cancel(jobs::Kind::Restore, database.as_deref()).await,
+            Statement::Use { database } => {
+                self.database = Some(database.clone());
+                Ok(Answer::said("Database changed"))
+            }
+            Statement::Set { name, value } => {
+                self.options.set(name, value)?;
+                Ok(Answer::said("Query OK"))
+            }
+        }
+    }
+
+    fn registered(&self, action: &'static str, name: &str) -> Result<Registered> {
+        self.registry.get(name)?.ok_or_else(|| not_registered(action, name))
+    }
+
+    fn warehouse(&self, action: &'static str, database: &str) -> Result<&PathBuf> {
+        self.options.warehouse.as_ref().ok_or_else(|| {
+            let reason = "no warehouse is named: the directory that holds restored databases";
+            RestoreError::new(ErrorKind::Usage, action, database, reason)
+                .advise("give --warehouse DIR, or say SET warehouse = 'DIR'")
+        })
+    }
+
+    fn show_jobs(&self, kind: jobs::Kind, database: Option<&str>) -> Result<Answer> {
+        let database = database.or(self.database.as_deref());
+        let records = self.jobs.last(kind, database, self.options.warehouse.as_deref())?;
+        Ok(Answer::rows(kind.columns(), records.iter().map(jobs::Record::row).collect()))
+    }
+
+    async fn cancel(&self, kind: jobs::Kind, database: Option<&str>) -> Result<Answer> {
+        let database = database.or(self.database.as_deref()).ok_or_else(|| {
+            RestoreError::new(ErrorKind::Usage, kind.cancel(), "a job", "no database is named")
+                .advise("add FROM DATABASE, or say USE DATABASE first")
+        })?;
+        let stopped = self.jobs.cancel(kind, database, self.options.warehouse.as_deref()).await?;
+        Ok(Answer::said(stopped))
+    }
+}
