@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use opendal::{EntryMode, Metadata, Operator};
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A store behind an opendal operator.
 #[derive(Debug, Clone)]
@@ -230,7 +231,7 @@ impl Storage for ObjectStorage {
         check_file("write", path)?;
         // Where the store renames in one step, a temporary name keeps the final one clean. Object stores show an object only once it is
         // closed, and their rename would copy.
-        let part = if self.operator.info().capability().rename { part_of(path) } else { path.to_owned() };
+        let part = if self.operator.info().capability().rename { own_part_of(path) } else { path.to_owned() };
         let inner = self.operator.writer(&part).await.map_err(|error| failed("write", path, error))?;
         Ok(Box::new(ObjectWriter { inner: Some(inner), operator: self.operator.clone(), part, path: path.to_owned() }))
     }
@@ -265,6 +266,14 @@ struct ObjectWriter {
     operator: Operator,
     part: String,
     path: String,
+}
+
+/// A temporary name that no other writer of this process has: one that was dropped is cleared away while the next may already write.
+fn own_part_of(path: &str) -> String {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let part = part_of(path);
+    format!("{}.{}-{number}.part", part.strip_suffix(".part").unwrap_or(&part), std::process::id())
 }
 
 /// Gives up a file: what the store keeps of it, and its temporary name.
