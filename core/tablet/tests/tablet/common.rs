@@ -78,8 +78,13 @@ impl Case {
 
     /// The tablet over its files.
     pub fn open(&self) -> Tablet {
+        self.open_with(self.meta())
+    }
+
+    /// The same files with other metadata.
+    pub fn open_with(&self, meta: TabletMeta) -> Tablet {
         let dir = self.tablet();
-        Tablet::new(self.meta(), move |name: &str| Ok(Arc::new(fs::read(dir.join(name))?) as Arc<dyn ReadAt>))
+        Tablet::new(meta, move |name: &str| Ok(Arc::new(fs::read(dir.join(name))?) as Arc<dyn ReadAt>))
     }
 
     /// The physical rows as StarRocks reads them; some cases share theirs with the newest version's case of the same or the most

@@ -4,6 +4,7 @@
 mod cells;
 mod common;
 mod damage;
+mod evolution;
 mod logical;
 mod metadata;
 mod render;
