@@ -9,6 +9,7 @@ pub mod delta;
 pub mod delvec;
 pub mod encoding;
 pub mod error;
+pub mod filter;
 pub mod header;
 pub mod json;
 pub mod meta;
@@ -24,6 +25,7 @@ pub mod tablet;
 pub mod types;
 
 pub use error::{ErrorKind, Result, TabletError};
+pub use filter::Filter;
 pub use meta::{TabletMeta, expected_files};
 pub use rowset::{RowsetId, RowsetMeta};
 pub use schema::{Aggregation, Column, KeysType, LogicalType, TabletSchema};

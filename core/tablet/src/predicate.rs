@@ -52,7 +52,7 @@ pub enum Op {
 }
 
 impl Op {
-    fn holds(self, ordering: Ordering) -> bool {
+    pub(crate) fn holds(self, ordering: Ordering) -> bool {
         match self {
             Op::Eq => ordering.is_eq(),
             Op::Ne => ordering.is_ne(),

@@ -2,6 +2,7 @@
 
 mod combine;
 mod merge;
+mod prune;
 mod rows;
 mod run;
 mod segment_rows;
@@ -156,9 +157,9 @@ impl PhysicalRows {
         loop {
             if let Some((name, rows)) = &mut self.current {
                 if self.skip > 0 {
-                    self.skip = rows.skip(self.skip).within(|| name.clone())?;
+                    self.skip = rows.skip(self.skip);
                 }
-                if let Some((arrays, count)) = rows.next_arrays().within(|| name.clone())? {
+                if let Some((arrays, _, count)) = rows.next_arrays().within(|| name.clone())? {
                     return Ok(Some(self.output.batch(&arrays, count).within(|| name.clone())?));
                 }
                 self.current = None;

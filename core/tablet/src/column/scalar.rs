@@ -15,8 +15,10 @@ use crate::proto::segment::{ColumnMetaPb, PagePointerPb};
 use super::out::{Out, Values};
 use super::{ColumnReader, Context, null_buffer, stored};
 
-/// Pages that stand next to each other are fetched together, up to this many bytes.
-const FETCH_LEN: u64 = 1 << 20;
+/// Pages that stand next to each other are fetched together: at first this many bytes, then twice as many each time, so that
+/// little is fetched in vain where only a few rows are wanted.
+const FIRST_FETCH_LEN: u64 = 32 << 10;
+const MAX_FETCH_LEN: u64 = 1 << 20;
 
 pub(crate) struct ScalarReader {
     pages: Pages,
@@ -42,7 +44,15 @@ impl ScalarReader {
             dictionary_page: meta.dict_page,
             dictionary: None,
         };
-        let pages = Pages { context: context.clone(), codec, index, next: 0, fetched: Vec::new(), fetched_at: 0 };
+        let pages = Pages {
+            context: context.clone(),
+            codec,
+            index,
+            next: 0,
+            fetched: Vec::new(),
+            fetched_at: 0,
+            fetch_len: FIRST_FETCH_LEN,
+        };
         Ok(ScalarReader { pages, decoder, out, cursor: None, ordinal: 0 })
     }
 
@@ -122,6 +132,7 @@ struct Pages {
     next: usize,
     fetched: Vec<u8>,
     fetched_at: u64,
+    fetch_len: u64,
 }
 
 impl Pages {
@@ -155,6 +166,7 @@ impl Pages {
                 let ahead = self.adjacent_len(pointer).max(len);
                 self.fetched = page::read_bytes(self.context.file.as_ref(), pointer.offset, ahead)?;
                 self.fetched_at = pointer.offset;
+                self.fetch_len = (self.fetch_len * 2).min(MAX_FETCH_LEN);
                 0..pointer.size as usize
             }
         };
@@ -166,7 +178,7 @@ impl Pages {
         let mut end = pointer.offset.saturating_add(u64::from(pointer.size));
         for (_, next) in self.index.pages.get(self.next..).unwrap_or_default() {
             let next_end = end.saturating_add(u64::from(next.size));
-            if next.offset != end || next_end - pointer.offset > FETCH_LEN || next_end > self.context.file.len() {
+            if next.offset != end || next_end - pointer.offset > self.fetch_len || next_end > self.context.file.len() {
                 break;
             }
             end = next_end;
@@ -177,6 +189,9 @@ impl Pages {
     /// Moves to the last page that starts at or before `ordinal` and returns where it starts.
     fn seek(&mut self, ordinal: u64) -> u64 {
         let at = self.index.pages.partition_point(|(first, _)| *first <= ordinal).saturating_sub(1);
+        if at != self.next {
+            self.fetch_len = FIRST_FETCH_LEN;
+        }
         self.next = at;
         self.index.pages.get(at).map_or(0, |(first, _)| *first)
     }

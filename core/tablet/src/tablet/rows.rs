@@ -7,23 +7,26 @@ use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::SchemaRef;
 
 use crate::error::{Result, Within};
+use crate::filter::{Bound, Filter};
 use crate::meta::TabletMeta;
 use crate::predicate::DeletePredicate;
 use crate::rowset::RowsetMeta;
-use crate::schema::KeysType;
+use crate::schema::{KeysType, TabletSchema};
 use crate::types::ReadOptions;
 
 use super::merge::Merge;
-use super::run::{Run, Scan};
+use super::run::{Run, Scan, filter_arrays};
 use super::segment_rows::BatchSize;
 use super::{Output, Tablet, projection};
 
 /// Rows of a tablet, batch by batch; see [`Tablet::rows`].
 pub struct Rows {
     output: Output,
-    /// Where the wanted columns are among the arrays that are read.
-    wanted: Vec<usize>,
+    /// The wanted columns are the first of those that are read.
+    wanted: usize,
     source: Source,
+    /// What merged rows must meet, and the schema positions of the arrays.
+    after_merge: Option<(Bound, Vec<usize>)>,
 }
 
 enum Source {
@@ -39,6 +42,12 @@ impl Tablet {
     /// table model says. Rows of one segment keep their order; nothing else is promised about it. `columns` names the wanted
     /// ones, in that order; nothing means all.
     pub fn rows(&self, columns: Option<&[&str]>, options: &ReadOptions) -> Result<Rows> {
+        self.rows_where(columns, None, options)
+    }
+
+    /// As [`Self::rows`], but only rows for which `filter` is true. Parts of segments whose zone maps say that they cannot hold
+    /// any are not read.
+    pub fn rows_where(&self, columns: Option<&[&str]>, filter: Option<&Filter>, options: &ReadOptions) -> Result<Rows> {
         let schema = &self.meta.schema;
         let columns = projection(schema, columns)?;
         let output = Output::new(schema, &columns, options)?;
@@ -48,7 +57,10 @@ impl Tablet {
         let mut positions = columns.clone();
         let keys = (0..schema.columns.len()).filter(|&at| merges && schema.columns[at].is_key);
         let conditions = predicates.iter().flat_map(|p| &p.conditions).map(|c| c.column);
-        for at in keys.chain(conditions) {
+        let filter = filter.map(|f| f.bind(schema)).transpose()?;
+        let mut filtered = Vec::new();
+        filter.iter().for_each(|f| f.columns(&mut filtered));
+        for at in keys.chain(conditions).chain(filtered) {
             if !positions.contains(&at) {
                 positions.push(at);
             }
@@ -56,16 +68,29 @@ impl Tablet {
         // Every run of a merge holds a batch, so that many runs must hold small ones.
         let batches = if merges { 2 * runs.len() } else { 1 };
         let size = BatchSize::shared(output.options.batch_rows, batches);
-        let scan = Arc::new(Scan { tablet: self.clone(), positions, predicates, size });
+        let after_merge = filter.clone().filter(|_| merges).map(|f| (f, positions.clone()));
+        let filter = if merges { filter.and_then(|f| of_keys(&f, schema)) } else { filter };
+        let scan = Arc::new(Scan { tablet: self.clone(), positions, predicates, filter, size });
         let runs: Vec<_> = runs.into_iter().map(|segments| Run::new(scan.clone(), segments)).collect();
-        let wanted = (0..columns.len()).collect();
+        let wanted = columns.len();
         let source = if merges {
             Source::Merge(Box::new(Merge::new(&scan, runs, output.options.batch_rows)?))
         } else {
             Source::Union(runs.into())
         };
-        Ok(Rows { output, wanted, source })
+        Ok(Rows { output, wanted, source, after_merge })
     }
+}
+
+/// The conditions on key columns only, which decide about rows before they are merged as well as after.
+fn of_keys(filter: &Bound, schema: &TabletSchema) -> Option<Bound> {
+    let is_key = |bound: &&Bound| {
+        let mut columns = Vec::new();
+        bound.columns(&mut columns);
+        columns.iter().all(|&at| schema.columns.get(at).is_some_and(|c| c.is_key))
+    };
+    let conjuncts: Vec<Bound> = filter.conjuncts().into_iter().filter(is_key).cloned().collect();
+    (!conjuncts.is_empty()).then_some(Bound::And(conjuncts))
 }
 
 /// Segments in groups within which keys ascend and do not repeat, oldest first.
@@ -103,20 +128,34 @@ impl Rows {
     }
 
     fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
-        let next = match &mut self.source {
+        loop {
+            let Some((mut arrays, mut rows)) = self.next_arrays()? else { return Ok(None) };
+            if let Some((filter, positions)) = &self.after_merge {
+                let mut keep = vec![true; rows];
+                let index = |position: usize| positions.iter().position(|&at| at == position);
+                filter.apply(&mut keep, &|position| arrays.get(index(position)?))?;
+                rows = keep.iter().filter(|&&k| k).count();
+                arrays = filter_arrays(&arrays, keep)?;
+            }
+            arrays.truncate(self.wanted);
+            if rows > 0 {
+                return Ok(Some(self.output.batch(&arrays, rows)?));
+            }
+        }
+    }
+
+    fn next_arrays(&mut self) -> Result<Option<(Vec<ArrayRef>, usize)>> {
+        match &mut self.source {
             Source::Union(runs) => loop {
-                let Some(run) = runs.front_mut() else { break None };
+                let Some(run) = runs.front_mut() else { return Ok(None) };
                 match run.next_arrays()? {
-                    Some(found) => break Some(found),
+                    Some(found) => return Ok(Some(found)),
                     None => drop(runs.pop_front()),
                 }
             },
-            Source::Merge(merge) => merge.next_arrays()?,
-            Source::Failed => None,
-        };
-        let Some((arrays, rows)) = next else { return Ok(None) };
-        let arrays: Vec<ArrayRef> = self.wanted.iter().filter_map(|&at| arrays.get(at).cloned()).collect();
-        Ok(Some(self.output.batch(&arrays, rows)?))
+            Source::Merge(merge) => merge.next_arrays(),
+            Source::Failed => Ok(None),
+        }
     }
 }
 

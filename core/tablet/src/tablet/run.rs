@@ -7,11 +7,12 @@ use arrow_array::{ArrayRef, BooleanArray};
 
 use crate::delvec::DeleteVector;
 use crate::error::{Result, TabletError, Within};
+use crate::filter::Bound;
 use crate::predicate::DeletePredicate;
 use crate::rowset::RowsetMeta;
 
-use super::Tablet;
 use super::segment_rows::{BatchSize, Delta, SegmentRows};
+use super::{Tablet, prune};
 
 /// What all runs of one scan share.
 pub(super) struct Scan {
@@ -19,6 +20,8 @@ pub(super) struct Scan {
     /// Schema positions of the columns that are read, in the order of the arrays.
     pub positions: Vec<usize>,
     pub predicates: Vec<DeletePredicate>,
+    /// What rows must meet before they are merged.
+    pub filter: Option<Bound>,
     pub size: BatchSize,
 }
 
@@ -39,8 +42,6 @@ pub(super) struct Run {
 struct Current {
     name: String,
     rows: SegmentRows,
-    /// Ordinal of the next row.
-    ordinal: u64,
     deleted: Option<DeleteVector>,
     /// Version that predicates must have reached to apply.
     end_version: i64,
@@ -85,27 +86,24 @@ impl Current {
             let rows = opened.num_rows();
             return Err(TabletError::damaged(format!("row {last} is deleted of {rows} rows")).within(name));
         }
-        Ok(Current {
-            rows: rows.within(|| name.clone())?,
-            name,
-            ordinal: 0,
-            deleted: deleted.filter(|d| !d.rows.is_empty()),
-            end_version: rowset.end_version,
-        })
+        let mut rows = rows.within(|| name.clone())?;
+        if let Some(filter) = &scan.filter {
+            let replaced = |id| deltas.iter().any(|d| d.column_unique_ids.contains(&id));
+            rows.keep(prune::ranges(&opened, &meta.schema, written, filter, replaced).within(|| name.clone())?);
+        }
+        Ok(Current { rows, name, deleted: deleted.filter(|d| !d.rows.is_empty()), end_version: rowset.end_version })
     }
 
     fn next_arrays(&mut self, scan: &Scan) -> Result<Option<(Vec<ArrayRef>, usize)>> {
-        let Some((arrays, rows)) = self.rows.next_arrays()? else { return Ok(None) };
-        let start = self.ordinal;
-        self.ordinal += rows as u64;
+        let Some((arrays, start, rows)) = self.rows.next_arrays()? else { return Ok(None) };
         let predicates: Vec<_> = scan.predicates.iter().filter(|p| p.version >= self.end_version).collect();
-        if predicates.is_empty() && self.deleted.is_none() {
+        if predicates.is_empty() && self.deleted.is_none() && scan.filter.is_none() {
             return Ok(Some((arrays, rows)));
         }
         let mut keep = vec![true; rows];
         if let Some(deleted) = &self.deleted {
             // A segment has at most 2^32 rows.
-            let range = start as u32..=(self.ordinal - 1) as u32;
+            let range = start as u32..=(start + rows as u64 - 1) as u32;
             for row in deleted.rows.range(range) {
                 if let Some(keep) = keep.get_mut((u64::from(row) - start) as usize) {
                     *keep = false;
@@ -115,15 +113,22 @@ impl Current {
         for predicate in predicates {
             predicate.apply(&mut keep, |position| arrays.get(scan.index(position)?))?;
         }
+        if let Some(filter) = &scan.filter {
+            filter.apply(&mut keep, &|position| arrays.get(scan.index(position)?))?;
+        }
         let kept = keep.iter().filter(|&&k| k).count();
         if kept == rows {
             return Ok(Some((arrays, rows)));
         }
-        let keep = BooleanArray::from(keep);
-        let filter = |a: &ArrayRef| arrow_select::filter::filter(a, &keep);
-        let arrays = arrays.iter().map(filter).collect::<Result<_, _>>();
-        Ok(Some((arrays.map_err(|e| TabletError::damaged(e.to_string()))?, kept)))
+        Ok(Some((filter_arrays(&arrays, keep)?, kept)))
     }
+}
+
+/// The rows of all arrays that are to be kept.
+pub(super) fn filter_arrays(arrays: &[ArrayRef], keep: Vec<bool>) -> Result<Vec<ArrayRef>> {
+    let keep = BooleanArray::from(keep);
+    let filtered = arrays.iter().map(|array| arrow_select::filter::filter(array, &keep)).collect::<Result<_, _>>();
+    filtered.map_err(|e| TabletError::damaged(e.to_string()))
 }
 
 /// Opens those delta files of a segment that have a column that is read, newest first.

@@ -1,5 +1,8 @@
 //! Rows of one segment, in stored order, with the tablet's newest schema.
 
+use std::collections::VecDeque;
+use std::ops::Range;
+
 use arrow_array::{Array, ArrayRef, UInt32Array, new_null_array};
 
 use crate::column::{self, ColumnReader, Context};
@@ -51,7 +54,10 @@ enum Source {
 pub(super) struct SegmentRows {
     columns: Vec<(Column, Source)>,
     batch_rows: usize,
-    left: u64,
+    /// Rows that are still to be read, ascending.
+    ranges: VecDeque<Range<u64>>,
+    /// Ordinal of the row that the readers stand at.
+    at: u64,
 }
 
 impl SegmentRows {
@@ -79,33 +85,45 @@ impl SegmentRows {
             let source = open_source(from, delta.is_some(), column, hint);
             columns.push((column.clone(), source.within(|| format!("column {}", column.name))?));
         }
-        Ok(SegmentRows { columns, batch_rows: size.rows_of(segment), left: segment.num_rows() })
+        let ranges = std::iter::once(0..segment.num_rows()).collect();
+        Ok(SegmentRows { columns, batch_rows: size.rows_of(segment), ranges, at: 0 })
+    }
+
+    /// Reads only these rows; to be called before any is read.
+    pub fn keep(&mut self, ranges: Vec<Range<u64>>) {
+        self.ranges = ranges.into();
     }
 
     /// Passes over up to `rows` rows without decoding whole pages of them; returns how many are still to be passed over.
-    pub fn skip(&mut self, rows: u64) -> Result<u64> {
-        let passed = rows.min(self.left);
-        for (column, source) in &mut self.columns {
-            if let Source::Stored { reader, .. } = source {
-                reader.skip(passed).within(|| format!("column {}", column.name))?;
+    pub fn skip(&mut self, mut rows: u64) -> u64 {
+        while let Some(range) = self.ranges.front_mut() {
+            let len = range.end - range.start;
+            if rows < len {
+                range.start += rows;
+                return 0;
             }
+            rows -= len;
+            self.ranges.pop_front();
         }
-        self.left -= passed;
-        Ok(rows - passed)
+        rows
     }
 
-    /// The next rows as one array per column, and how many; nothing at the end.
-    pub fn next_arrays(&mut self) -> Result<Option<(Vec<ArrayRef>, usize)>> {
-        let rows = self.left.min(self.batch_rows as u64) as usize;
-        if rows == 0 {
-            return Ok(None);
+    /// The next rows as one array per column, the ordinal of the first, and how many; nothing at the end.
+    pub fn next_arrays(&mut self) -> Result<Option<(Vec<ArrayRef>, u64, usize)>> {
+        while self.ranges.front().is_some_and(Range::is_empty) {
+            self.ranges.pop_front();
         }
+        let Some(range) = self.ranges.front_mut() else { return Ok(None) };
+        let start = range.start;
+        let rows = (range.end - start).min(self.batch_rows as u64) as usize;
+        range.start += rows as u64;
+        let pass = start.saturating_sub(self.at);
         let mut arrays = Vec::with_capacity(self.columns.len());
         for (column, source) in &mut self.columns {
-            arrays.push(source.read(column, rows).within(|| format!("column {}", column.name))?);
+            arrays.push(source.read(column, pass, rows).within(|| format!("column {}", column.name))?);
         }
-        self.left -= rows as u64;
-        Ok(Some((arrays, rows)))
+        self.at = start + rows as u64;
+        Ok(Some((arrays, start, rows)))
     }
 }
 
@@ -133,9 +151,15 @@ fn default_value(column: &Column) -> Result<ArrayRef> {
 }
 
 impl Source {
-    fn read(&mut self, column: &Column, rows: usize) -> Result<ArrayRef> {
+    /// Passes over `pass` rows, then reads `rows`.
+    fn read(&mut self, column: &Column, pass: u64, rows: usize) -> Result<ArrayRef> {
         match self {
-            Source::Stored { reader, stored } => cast::cast(&reader.read(rows)?, stored, &column.ty),
+            Source::Stored { reader, stored } => {
+                if pass > 0 {
+                    reader.skip(pass)?;
+                }
+                cast::cast(&reader.read(rows)?, stored, &column.ty)
+            }
             Source::Constant(value) if value.is_null(0) => Ok(new_null_array(value.data_type(), rows)),
             Source::Constant(value) => {
                 let zeros = UInt32Array::from(vec![0; rows]);

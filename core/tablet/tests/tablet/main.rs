@@ -5,6 +5,7 @@ mod cells;
 mod common;
 mod damage;
 mod evolution;
+mod filters;
 mod logical;
 mod metadata;
 mod render;
