@@ -23,11 +23,15 @@ pub(crate) fn commit(plan: Plan, context: &Context) -> Result<Committed> {
     std::fs::create_dir_all(&staged).map_err(|error| RestoreError::io("make", &staged, error))?;
     if let Existing::Merge(merge) = &plan.existing {
         for (from, to) in &merge.kept_dirs {
-            take_over(&plan.target.join(from), &staged.join(to))?;
+            take_over(&plan.target.join(from), &staged.join(to), plan.staging.wants_sync())?;
         }
     }
     notes.extend(write_ours(&plan, &staged, context)?);
-    sync_dirs(&staged).map_err(|error| RestoreError::io("make durable", &staged, error))?;
+    if plan.staging.wants_sync() {
+        sync_dirs(&staged).map_err(|error| RestoreError::io("make durable", &staged, error))?;
+    } else {
+        plan.staging.sync()?;
+    }
     let database = plan.target.parent().unwrap_or(Path::new("."));
     let Plan { target, existing, staging, .. } = &plan;
     let replaced = !matches!(existing, Existing::None);
@@ -61,7 +65,7 @@ fn cannot_exchange(target: &Path, error: rustix::io::Errno) -> RestoreError {
 }
 
 /// Takes over a tablet's files from the standing table: linked, as they never change, or copied where that fails.
-fn take_over(from: &Path, to: &Path) -> Result<()> {
+fn take_over(from: &Path, to: &Path, sync: bool) -> Result<()> {
     let failed = |error| RestoreError::io("take over", from, error);
     std::fs::create_dir_all(to).map_err(failed)?;
     for entry in std::fs::read_dir(from).map_err(failed)? {
@@ -74,7 +78,9 @@ fn take_over(from: &Path, to: &Path) -> Result<()> {
         let _ = std::fs::remove_file(&target);
         if std::fs::hard_link(entry.path(), &target).is_err() {
             std::fs::copy(entry.path(), &target).map_err(failed)?;
-            File::open(&target).and_then(|file| file.sync_all()).map_err(failed)?;
+            if sync {
+                File::open(&target).and_then(|file| file.sync_all()).map_err(failed)?;
+            }
         }
     }
     Ok(())

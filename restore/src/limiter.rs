@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 /// Largest piece that is transferred at once.
 const MAX_PIECE: u64 = 1 << 20;
 
+/// Longest sleep without a look at whether the job is stopped.
+const NAP: Duration = Duration::from_millis(50);
+
 /// Hands out time slots: each piece may start when all pieces before it, at the limit's speed, would be over. There is no credit for
 /// idle time, so that no stretch of any length carries more than the limit and one piece.
 #[derive(Debug)]
@@ -32,6 +35,21 @@ impl Limiter {
         let pause = self.reserve(self.start.elapsed(), bytes);
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// As [`Limiter::wait`], on a thread that may block. False, and early, once `stopped` says so.
+    pub(crate) fn wait_blocking(&self, bytes: u64, stopped: &dyn Fn() -> bool) -> bool {
+        let until = self.speed.map(|_| Instant::now() + self.reserve(self.start.elapsed(), bytes));
+        loop {
+            if stopped() {
+                return false;
+            }
+            let left = until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                return true;
+            }
+            std::thread::sleep(left.min(NAP));
         }
     }
 

@@ -4,8 +4,8 @@ use crate::error::{ErrorKind, RestoreError, Result};
 use crate::merge::{self, Merge};
 use crate::restore::TableChoice;
 use crate::source::{Source, SourceFile};
-use crate::staging::{Staging, Work};
-use crate::transfer::md5_of;
+use crate::staging::{Finished, Staging, Work};
+use crate::transfer::{finish_file, md5_of};
 use crate::warehouse;
 use starsnap_catalog::layout::{self, TableLayout};
 use starsnap_catalog::model::Table;
@@ -99,7 +99,7 @@ pub(crate) fn plan(
     let existing = existing(&target, &mut file, choice, &mut notes).map_err(|error| {
         // Nothing is gained by keeping what has no place to go; the refusal is what counts.
         let _ = staging.remove();
-        vec![error]
+        error
     })?;
     let mut plan = Plan {
         target,
@@ -183,35 +183,18 @@ pub(crate) fn listed(
     Ok(files)
 }
 
-/// Looks at what stands under the name; for a merge, `file` becomes the merged table's.
-fn existing(target: &Path, file: &mut TableFile, choice: &TableChoice, notes: &mut Vec<String>) -> Result<Existing> {
-    let meta = match target.symlink_metadata() {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Existing::None),
-        Err(error) => return Err(RestoreError::io("look at", target, error)),
-        Ok(meta) => meta,
-    };
-    let shown = target.display().to_string();
-    let standing = if meta.is_dir() { warehouse::read_table_json(target)? } else { None };
-    let Some(standing) = standing else {
-        return Err(RestoreError::new(
-            ErrorKind::Exists,
-            "restore to",
-            shown,
-            "something stands there that is no table",
-        )
-        .advise("remove it, or restore under another name with --table NAME=ALIAS"));
-    };
-    let name = &file.entry.name;
-    let parsed = |entry: &TableEntry| -> Result<Table> {
-        entry.parse().map_err(|error| RestoreError::catalog("read the schema of", name, error))?.ok_or_else(|| {
-            RestoreError::new(ErrorKind::Damaged, "read the schema of", name, "there is no catalog object")
-        })
-    };
-    let differences = write::schema_differences(&parsed(&standing.entry)?, &parsed(&file.entry)?);
+/// Looks at what stands under the name; for a merge, `file` becomes the merged table's. With another schema, each difference is an error.
+fn existing(
+    target: &Path,
+    file: &mut TableFile,
+    choice: &TableChoice,
+    notes: &mut Vec<String>,
+) -> Result<Existing, Vec<RestoreError>> {
+    let one = |error| vec![error];
+    let Some(standing) = standing(target).map_err(one)? else { return Ok(Existing::None) };
+    let differences = differences(&standing, file).map_err(one)?;
     if !differences.is_empty() {
-        let reason = format!("a table with another schema stands there: {}", differences.join("; "));
-        return Err(RestoreError::new(ErrorKind::SchemaDiffers, "restore to", shown, reason)
-            .advise(format!("restore under another name with --table {}=ALIAS, or remove the table", choice.name)));
+        return Err(other_schema(target, choice, differences));
     }
     if choice.partitions.is_empty() {
         let there = |name: &str| file.entry.partitions.iter().any(|partition| partition.name == name);
@@ -225,8 +208,48 @@ fn existing(target: &Path, file: &mut TableFile, choice: &TableChoice, notes: &m
         }
         return Ok(Existing::Replace);
     }
-    let merge = merge::merge(target, &standing, file)?;
+    let merge = merge::merge(target, &standing, file).map_err(one)?;
     Ok(Existing::Merge(Box::new(merge)))
+}
+
+/// The table that stands at `target`; none when nothing does.
+fn standing(target: &Path) -> Result<Option<TableFile>> {
+    let meta = match target.symlink_metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(RestoreError::io("look at", target, error)),
+        Ok(meta) => meta,
+    };
+    let standing = if meta.is_dir() { warehouse::read_table_json(target)? } else { None };
+    let no_table = || {
+        let reason = "something stands there that is no table";
+        RestoreError::new(ErrorKind::Exists, "restore to", target.display().to_string(), reason)
+            .advise("remove it, or restore under another name with --table NAME=ALIAS")
+    };
+    standing.ok_or_else(no_table).map(Some)
+}
+
+/// What keeps the table from being replaced, one line each.
+fn differences(standing: &TableFile, file: &TableFile) -> Result<Vec<String>> {
+    let name = &file.entry.name;
+    let parsed = |entry: &TableEntry| -> Result<Table> {
+        entry.parse().map_err(|error| RestoreError::catalog("read the schema of", name, error))?.ok_or_else(|| {
+            RestoreError::new(ErrorKind::Damaged, "read the schema of", name, "there is no catalog object")
+        })
+    };
+    Ok(write::schema_differences(&parsed(&standing.entry)?, &parsed(&file.entry)?))
+}
+
+/// The refusal, then each difference.
+fn other_schema(target: &Path, choice: &TableChoice, differences: Vec<String>) -> Vec<RestoreError> {
+    const MOST: usize = 50;
+    let shown = target.display().to_string();
+    let error = |reason: String| RestoreError::new(ErrorKind::SchemaDiffers, "restore to", &shown, reason);
+    let count = differences.len();
+    let plural = if count == 1 { "" } else { "s" };
+    let first = error(format!("a table with another schema stands there, with {count} difference{plural}"))
+        .advise(format!("restore under another name with --table {}=ALIAS, or remove the table", choice.name));
+    let more = count.checked_sub(MOST).filter(|more| *more > 0).map(|more| error(format!("{more} more differences")));
+    std::iter::once(first).chain(differences.into_iter().take(MOST).map(&error)).chain(more).collect()
 }
 
 /// Gives each fetched file its path in the table as it will stand, and drops what an earlier run finished.
@@ -252,15 +275,17 @@ fn place_files(plan: &mut Plan, fetched: Vec<Vec<SourceFile>>, recheck: bool) ->
         }
     }
     plan.staging.prune(&|path| wanted.contains_key(path))?;
+    let mut anew = Vec::new();
     for path in order {
         let Some(source) = wanted.remove(&path) else { continue };
-        if is_finished(&plan.staging, &path, &source, recheck) {
+        if is_finished(&plan.staging, &path, &source, recheck) || keep_whole(&plan.staging, &path, &source)? {
             plan.reused_files += 1;
         } else {
+            anew.push(path.clone());
             plan.files.push(PlanFile { source, path });
         }
     }
-    Ok(())
+    plan.staging.forget(&anew)
 }
 
 /// True when an earlier run finished the very file.
@@ -271,4 +296,24 @@ fn is_finished(staging: &Staging, path: &str, source: &SourceFile, recheck: bool
         None => finished.stamp.is_some() && finished.stamp == source.stamp,
     };
     same && (!recheck || md5_of(&staging.table().join(path)).is_ok_and(|md5| md5 == finished.md5))
+}
+
+/// True when an earlier run wrote the file and was killed before it was known to be durable: it is read, and kept if its md5 is right.
+fn keep_whole(staging: &Staging, path: &str, source: &SourceFile) -> Result<bool> {
+    let Some(expected) = source.md5 else { return Ok(false) };
+    let staged = staging.table().join(path);
+    let same_size = staged.symlink_metadata().is_ok_and(|meta| meta.is_file() && meta.len() == source.size);
+    if staging.finished(path).is_some() || !same_size || !md5_of(&staged).is_ok_and(|md5| md5 == expected) {
+        return Ok(false);
+    }
+    let file = std::fs::File::open(&staged).map_err(|error| RestoreError::io("read", &staged, error))?;
+    finish_file(staging, &file, expected).map_err(|error| RestoreError::io("make durable", &staged, error))?;
+    staging.note(Finished {
+        path: path.to_owned(),
+        md5: expected,
+        size: source.size,
+        stamp: source.stamp,
+        gone: false,
+    })?;
+    Ok(true)
 }

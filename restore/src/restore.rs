@@ -8,7 +8,7 @@ use crate::plan::{Existing, Plan, PlanFile, plan};
 use crate::progress::{Cancel, Progress};
 use crate::report::{JobStatus, ObjectKind, RestoreReport, TableReport, TableStatus};
 use crate::source::Source;
-use crate::transfer::Transfer;
+use crate::transfer::{Target, Transfer};
 use crate::wanted::Wanted;
 use crate::{complete, select, warehouse};
 use futures::StreamExt;
@@ -94,12 +94,12 @@ async fn run(
 
     let workers = options.workers.max(1);
     let context = Arc::new(Context { database: chosen.database.clone(), ..options.source.context() });
-    let transfer = Transfer {
+    let transfer = Arc::new(Transfer {
         source: options.source.clone(),
         limiter: Limiter::new(options.max_speed_bytes_per_second),
         progress: progress.clone(),
         cancel,
-    };
+    });
     let permits = Semaphore::new(workers);
     // A few tables at once, so that the end of one does not leave workers idle.
     let reports = futures::stream::iter(tasks).map(|task| run_table(task, &transfer, &permits, workers, &context));
@@ -181,7 +181,7 @@ fn check_space(dir: &Path, tasks: &[Task]) -> Result<()> {
 /// One table, from its plan to its report.
 async fn run_table(
     task: Task,
-    transfer: &Transfer,
+    transfer: &Arc<Transfer>,
     permits: &Semaphore,
     workers: usize,
     context: &Arc<Context>,
@@ -206,7 +206,7 @@ async fn run_table(
 /// Fetches what a plan lacks and puts the table in place.
 async fn finish(
     mut plan: Plan,
-    transfer: &Transfer,
+    transfer: &Arc<Transfer>,
     permits: &Semaphore,
     workers: usize,
     context: &Arc<Context>,
@@ -232,7 +232,11 @@ async fn finish(
         }
         Err(error) => {
             drop(plan);
-            if error.kind == ErrorKind::Damaged {
+            if error.kind != ErrorKind::Damaged {
+                // What could not be made durable is read again when the restore goes on; the first error is what counts.
+                let flushed = staging.clone();
+                let _ = crate::blocking(move || flushed.flush()).await;
+            } else {
                 // Trying again would end here again: leave nothing behind.
                 return Err(staging.remove().err().unwrap_or(error));
             }
@@ -246,14 +250,18 @@ async fn finish(
 /// Fetches the headers first: they tell which other files must be there. Returns notes.
 async fn fetch_all(
     plan: &mut Plan,
-    transfer: &Transfer,
+    transfer: &Arc<Transfer>,
     permits: &Semaphore,
     workers: usize,
     table: &str,
 ) -> Result<Vec<String>> {
     let is_first = |file: &PlanFile| complete::describes(&file.source.name);
     let (first, rest): (Vec<PlanFile>, Vec<PlanFile>) = std::mem::take(&mut plan.files).into_iter().partition(is_first);
-    let fetch = Fetch { transfer, permits, workers, table, staging: &plan.staging };
+    let stop = Arc::new(AtomicBool::new(false));
+    let target = Target { table: table.to_owned(), staging: plan.staging.clone(), stop: stop.clone() };
+    // Threads that write go on a little when the job is dropped.
+    let _stop = StopOnDrop(stop);
+    let fetch = Fetch { transfer, permits, workers, target };
     if transfer.cancel.is_cancelled() {
         return Err(RestoreError::interrupted(table));
     }
@@ -265,20 +273,28 @@ async fn fetch_all(
     Ok(notes)
 }
 
+struct StopOnDrop(Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Fetches files of one table.
 struct Fetch<'a> {
-    transfer: &'a Transfer,
+    transfer: &'a Arc<Transfer>,
     permits: &'a Semaphore,
     workers: usize,
-    table: &'a str,
-    staging: &'a Arc<crate::staging::Staging>,
+    target: Target,
 }
 
 impl Fetch<'_> {
     /// All of `files`, or the first failure, once nothing is being written any more.
     async fn all(&self, files: Vec<PlanFile>) -> Result<()> {
-        let stop = AtomicBool::new(false);
-        let fetches = futures::stream::iter(files).map(|file| self.one(file, &stop));
+        let stop = &self.target.stop;
+        let fetches =
+            futures::stream::iter(chunks(files, self.transfer.source.is_local())).map(|files| self.some(files));
         let failures = fetches.buffer_unordered(self.workers).filter_map(async |result| {
             let error = result.err()?;
             // What was stopped for another file's failure is not one of its own.
@@ -288,15 +304,33 @@ impl Fetch<'_> {
         failures.collect::<Vec<RestoreError>>().await.into_iter().next().map_or(Ok(()), Err)
     }
 
-    async fn one(&self, file: PlanFile, stop: &AtomicBool) -> Result<()> {
-        let _permit = self.permits.acquire().await.map_err(|_| RestoreError::interrupted(&file.path))?;
-        if self.transfer.cancel.is_cancelled() || stop.load(Ordering::Relaxed) {
-            return Err(RestoreError::interrupted(self.table));
+    async fn some(&self, files: Vec<PlanFile>) -> Result<()> {
+        let _permit = self.permits.acquire().await.map_err(|_| RestoreError::interrupted(&self.target.table))?;
+        if self.transfer.cancel.is_cancelled() || self.target.stop.load(Ordering::Relaxed) {
+            return Err(RestoreError::interrupted(&self.target.table));
         }
-        self.transfer.fetch(self.staging, &file.source, &file.path, stop).await?;
-        self.transfer.progress.file_done(self.table, &file.path);
-        Ok(())
+        self.transfer.fetch(&self.target, files).await
     }
+}
+
+/// What a worker takes at a time: one file where each costs a round trip to a store, else so many that what a worker costs is little
+/// beside them, but neither so many nor so large that others run out of work.
+fn chunks(files: Vec<PlanFile>, local: bool) -> Vec<Vec<PlanFile>> {
+    const FILES: usize = 64;
+    const BYTES: u64 = 4 << 20;
+    let mut chunks: Vec<Vec<PlanFile>> = Vec::new();
+    let mut bytes = 0u64;
+    for file in files {
+        bytes = bytes.saturating_add(file.source.size);
+        match chunks.last_mut() {
+            Some(chunk) if local && chunk.len() < FILES && bytes <= BYTES => chunk.push(file),
+            _ => {
+                bytes = file.source.size;
+                chunks.push(vec![file]);
+            }
+        }
+    }
+    chunks
 }
 
 /// Views, functions and external catalogs: no files to fetch.

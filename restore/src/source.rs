@@ -200,6 +200,30 @@ impl Source {
         }
     }
 
+    /// True when all its files are on local disk, see [`Source::open_local`].
+    pub(crate) fn is_local(&self) -> bool {
+        match &self.inner {
+            Inner::Repository(source) => source.is_local(),
+            Inner::Directory(_) => true,
+        }
+    }
+
+    /// Opens a file of a source that is local. Blocks.
+    pub(crate) fn open_local(&self, file: &SourceFile) -> Result<File> {
+        use std::os::unix::fs::OpenOptionsExt;
+        let elsewhere = |path: &str| RestoreError::new(crate::ErrorKind::Io, "read", path, "it is not on local disk");
+        match (&file.place, &self.inner) {
+            (Place::Local(path), _) => {
+                let opened = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path);
+                opened.map_err(|error| RestoreError::io("read", path, error))
+            }
+            (Place::Store(path), Inner::Repository(source)) => {
+                Ok(source.repository.storage().local_file(path).ok_or_else(|| elsewhere(path))??)
+            }
+            (Place::Store(path), Inner::Directory(_)) => Err(elsewhere(path)),
+        }
+    }
+
     /// Opens a file.
     pub(crate) async fn open(&self, file: &SourceFile) -> Result<Reader> {
         let from = match (&file.place, &self.inner) {

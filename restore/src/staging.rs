@@ -1,8 +1,13 @@
 //! Where a table is put together before it stands under its name: `<database>/.starsnap-staging/<table>.<id>/`, with the future table
-//! directory in `table/`, and `journal`, the list of finished files.
+//! directory in `table/`, and `journal`, the list of files that are durable.
+//!
+//! Files are written under their own names and made durable in batches, with one `syncfs` for thousands of them; only then the journal
+//! names them. What the journal does not name may be torn, and is read again before it is kept.
 //!
 //! A staging directory belongs to one piece of work (source, table, alias, partitions), which its journal's first line tells in full; what
 //! belongs to another is thrown away. All of it happens under the table's lock.
+
+mod durability;
 
 use crate::error::{RestoreError, Result};
 use crate::warehouse::{STAGING, TableLock};
@@ -15,6 +20,7 @@ use std::io::{self, BufRead, Seek, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// What a staging directory belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +34,8 @@ pub(crate) struct Work {
 }
 
 /// A finished file: durable under its name, md5 right.
+///
+/// A later line on the same path counts; with `gone` it takes back the earlier ones.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Finished {
     /// Below the table directory.
@@ -37,6 +45,9 @@ pub(crate) struct Finished {
     /// What tells a changed source file where its md5 is not known beforehand: its mtime in nanoseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) stamp: Option<i128>,
+    /// About to be written anew.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) gone: bool,
 }
 
 /// Tells, after a kill, whether the exchange of the old and the new table took place.
@@ -49,11 +60,42 @@ struct CommitMark {
 #[derive(Debug)]
 pub(crate) struct Staging {
     dir: PathBuf,
+    /// Opened before anything is written: `syncfs` reports what failed since then.
+    root: File,
     journal: Mutex<File>,
+    /// Files that are whole and not yet known to be durable.
+    pending: Mutex<Pending>,
+    /// Whether the file system makes all its files durable at once.
+    batches: bool,
     finished: HashMap<String, Finished>,
     _lock: TableLock,
 }
 
+/// Whole files, since when they wait.
+#[derive(Debug)]
+struct Pending {
+    files: Vec<Finished>,
+    since: Instant,
+}
+
+impl Pending {
+    fn new() -> Pending {
+        Pending { files: Vec::new(), since: Instant::now() }
+    }
+
+    fn take_if_due(&mut self) -> Vec<Finished> {
+        if self.since.elapsed() < BATCH_TIME && self.files.len() < BATCH_FILES {
+            return Vec::new();
+        }
+        self.since = Instant::now();
+        std::mem::take(&mut self.files)
+    }
+}
+
+/// What a kill leaves to be read again is at most what was written in so long,
+const BATCH_TIME: Duration = Duration::from_secs(5);
+/// and at most so many files.
+const BATCH_FILES: usize = 1 << 16;
 const JOURNAL: &str = "journal";
 const COMMIT: &str = "commit";
 const TABLE: &str = "table";
@@ -69,7 +111,11 @@ impl Staging {
         let dir = parent.join(format!("{table}.{id}"));
         discard_others(&parent, &table, &dir)?;
         let (journal, finished) = take_up(&dir, &header).map_err(|error| RestoreError::io("take up", &dir, error))?;
-        Ok(Staging { dir, journal: Mutex::new(journal), finished, _lock: lock })
+        let failed = |error| RestoreError::io("look at", &dir, error);
+        let root = File::open(&dir).map_err(failed)?;
+        let batches = durability::in_batches(&root).map_err(failed)?;
+        let (journal, pending) = (Mutex::new(journal), Mutex::new(Pending::new()));
+        Ok(Staging { dir, root, journal, pending, batches, finished, _lock: lock })
     }
 
     /// The future table directory.
@@ -89,12 +135,60 @@ impl Staging {
         (meta.is_file() && meta.len() == finished.size).then_some(finished)
     }
 
-    /// Notes a finished file.
-    pub(crate) fn note(&self, finished: &Finished) -> Result<()> {
+    /// Whether each file has to be made durable by itself, before it is noted.
+    pub(crate) fn wants_sync(&self) -> bool {
+        !self.batches
+    }
+
+    /// Notes a file that is whole. Every few seconds this makes all such files durable and writes them into the journal.
+    pub(crate) fn note(&self, finished: Finished) -> Result<()> {
+        let due = {
+            let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+            pending.files.push(finished);
+            pending.take_if_due()
+        };
+        self.settle(due)
+    }
+
+    /// Makes all noted files durable and writes them into the journal.
+    pub(crate) fn flush(&self) -> Result<()> {
+        let all = std::mem::take(&mut self.pending.lock().unwrap_or_else(PoisonError::into_inner).files);
+        self.settle(all)
+    }
+
+    fn settle(&self, files: Vec<Finished>) -> Result<()> {
+        if files.is_empty() {
+            return Ok(());
+        }
+        self.sync()?;
+        self.append(&files)
+    }
+
+    /// Makes everything in the staging directory durable; files only where they were not by themselves.
+    pub(crate) fn sync(&self) -> Result<()> {
+        if !self.batches {
+            return Ok(());
+        }
+        rustix::fs::syncfs(&self.root).map_err(|error| RestoreError::io("make durable", &self.dir, error.into()))
+    }
+
+    /// Takes back what the journal says of files that are about to be written anew.
+    pub(crate) fn forget(&self, paths: &[String]) -> Result<()> {
+        let known = paths.iter().filter_map(|path| self.finished.get(path));
+        let gone: Vec<Finished> = known.map(|file| Finished { gone: true, ..file.clone() }).collect();
+        if gone.is_empty() { Ok(()) } else { self.append(&gone) }
+    }
+
+    fn append(&self, files: &[Finished]) -> Result<()> {
         let append = || -> io::Result<()> {
-            let mut line = serde_json::to_vec(finished)?;
-            line.push(b'\n');
-            self.journal.lock().unwrap_or_else(PoisonError::into_inner).write_all(&line)
+            let mut lines = Vec::new();
+            for file in files {
+                serde_json::to_writer(&mut lines, file)?;
+                lines.push(b'\n');
+            }
+            let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+            journal.write_all(&lines)?;
+            journal.sync_data()
         };
         append().map_err(|error| RestoreError::io("write", &self.dir.join(JOURNAL), error))
     }
@@ -211,7 +305,11 @@ fn read_journal(file: &File, header: &str) -> io::Result<Option<(HashMap<String,
         let whole = line.strip_suffix(b"\n").and_then(|line| serde_json::from_slice::<Finished>(line).ok());
         let Some(entry) = whole else { return Ok(Some((finished, end))) };
         end += length as u64;
-        finished.insert(entry.path.clone(), entry);
+        if entry.gone {
+            finished.remove(&entry.path);
+        } else {
+            finished.insert(entry.path.clone(), entry);
+        }
     }
 }
 
@@ -229,7 +327,8 @@ mod tests {
         std::fs::create_dir_all(target.parent().unwrap()).unwrap();
         std::fs::write(&target, bytes).unwrap();
         let (md5, size) = (md5::of(bytes), bytes.len() as u64);
-        staging.note(&Finished { path: path.into(), md5, size, stamp: None }).unwrap();
+        staging.note(Finished { path: path.into(), md5, size, stamp: None, gone: false }).unwrap();
+        staging.flush().unwrap();
     }
 
     #[test]

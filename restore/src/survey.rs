@@ -2,12 +2,11 @@
 
 use crate::error::Result;
 use crate::source::tablet_of;
-use crate::warehouse::is_header;
 use serde::Serialize;
 use starsnap_catalog::layout::TableLayout;
-use starsnap_catalog::snapshot::{TableEntry, TableKind};
+use starsnap_catalog::snapshot::TableKind;
 use starsnap_repository::cache::IndexCache;
-use starsnap_repository::repository::{INCOMPLETE, Label};
+use starsnap_repository::repository::{INCOMPLETE, Label, names_tablet};
 use starsnap_repository::{OpenSnapshot, Repository};
 
 /// State of a snapshot.
@@ -29,7 +28,7 @@ pub struct SnapshotSummary {
     /// None when incomplete.
     pub timestamp: Option<String>,
     pub status: SnapshotStatus,
-    /// Why it is not `Ok`, one sentence each.
+    /// Why it is not `Ok`: one sentence for each cause, with the number of objects that it is about.
     pub problems: Vec<String>,
     /// Empty for snapshots of external catalogs, and when unreadable.
     pub database: String,
@@ -80,9 +79,13 @@ impl SnapshotSummary {
         self.backup_time = catalog.backup_time;
         self.functions = catalog.functions.len() as u64;
         self.catalogs = catalog.catalogs.len() as u64;
-        self.problems.extend(snapshot.problems.iter().cloned());
-        let disagreements = catalog.disagreements.iter();
-        self.problems.extend(disagreements.map(|found| format!("{}: {}", found.object, found.what)));
+        let mut causes = Causes::default();
+        for problem in snapshot.problems.iter().filter(|problem| !names_tablet(problem)) {
+            causes.add(problem, || problem.clone());
+        }
+        for found in &catalog.disagreements {
+            causes.add(&found.what, || format!("{}: {}", found.object, found.what));
+        }
         for table in &catalog.tables {
             match table.kind {
                 TableKind::View => self.views += 1,
@@ -90,53 +93,82 @@ impl SnapshotSummary {
                 TableKind::Table | TableKind::Other => self.tables += 1,
             }
             self.partitions += table.partitions.len() as u64;
-            self.problems.extend(missing(snapshot, table));
+            if table.catalog.is_none() {
+                let name = &table.name;
+                causes.add("its catalog object is missing", || format!("table {name}: its catalog object is missing"));
+            }
         }
         self.tablets = snapshot.tablets.len() as u64;
         for tablet in &snapshot.tablets {
             self.files += tablet.files.len() as u64;
             self.bytes += tablet.files.iter().map(|file| file.size).sum::<u64>();
-            self.problems.extend(tablet.problems.iter().cloned());
+            for problem in &tablet.problems {
+                causes.add(problem, || format!("{}: {problem}", tablet.key.path()));
+            }
         }
+        self.problems.extend(without_files(snapshot));
+        self.problems.extend(causes.sentences());
     }
 }
 
-/// What a table lacks: in words, few of them where many tablets are missing.
-fn missing(snapshot: &OpenSnapshot, table: &TableEntry) -> Vec<String> {
-    let mut problems = Vec::new();
-    if table.catalog.is_none() {
-        problems.push(format!("table {}: its catalog object is missing", table.name));
-    }
-    let places = TableLayout::of(table).tablets;
-    let (mut gone, mut first) = (0u64, None);
-    for place in &places {
-        let Some((key, tablet)) = tablet_of(snapshot.catalog.database_id, table, place) else { continue };
-        match snapshot.tablet(&key) {
-            None => {
+/// Tablets without files: counted, the first one named.
+fn without_files(snapshot: &OpenSnapshot) -> Option<String> {
+    let (mut all, mut gone, mut first) = (0u64, 0u64, None);
+    for table in &snapshot.catalog.tables {
+        for place in &TableLayout::of(table).tablets {
+            let Some((key, _)) = tablet_of(snapshot.catalog.database_id, table, place) else { continue };
+            all += 1;
+            if snapshot.tablet(&key).is_none_or(|tablet| tablet.files.is_empty()) {
                 gone += 1;
-                first.get_or_insert_with(|| key.path());
-            }
-            Some(found) if found.files.is_empty() => {
-                problems.push(format!("{}: the tablet's directory is empty", key.path()))
-            }
-            Some(found) => {
-                if !found.files.iter().any(|file| is_header(&file.name)) {
-                    problems.push(format!("{}: the tablet's header is missing", key.path()));
-                }
-                let names: Vec<String> = found.files.iter().map(|file| format!("{}.{}", file.name, file.md5)).collect();
-                let lost = tablet.listed_files.iter().filter(|listed| !names.contains(listed));
-                problems.extend(lost.map(|listed| format!("{}/{listed}: the file is missing", key.path())));
+                first.get_or_insert_with(|| format!("{} of table {}", key.path(), table.name));
             }
         }
     }
-    if let Some(first) = first {
-        problems.push(format!(
-            "table {}: {gone} of {} tablets have no directory, the first is {first}",
-            table.name,
-            places.len()
-        ));
+    match first? {
+        _ if gone == all => Some(format!("none of its {all} tablets has files")),
+        first => Some(format!("{gone} of its {all} tablets have no files, the first is {first}")),
     }
-    problems
+}
+
+/// Problems by their cause: of each the first one's sentence, and how many there are.
+#[derive(Default)]
+struct Causes {
+    found: Vec<(String, String, u64)>,
+    /// Of yet other causes.
+    more: u64,
+}
+
+/// Causes that are told.
+const MOST_CAUSES: usize = 20;
+
+impl Causes {
+    /// `what` is the problem without the object that has it.
+    fn add(&mut self, what: &str, sentence: impl FnOnce() -> String) {
+        let cause = cause(what);
+        if let Some((_, _, count)) = self.found.iter_mut().find(|(known, _, _)| *known == cause) {
+            *count += 1;
+        } else if self.found.len() < MOST_CAUSES {
+            self.found.push((cause, sentence(), 1));
+        } else {
+            self.more += 1;
+        }
+    }
+
+    fn sentences(self) -> impl Iterator<Item = String> {
+        let more = (self.more > 0).then(|| format!("{} more problems of other kinds", self.more));
+        let told = self.found.into_iter().map(|(_, first, count)| match count {
+            1 => first,
+            _ => format!("{first} ({} more like this)", count - 1),
+        });
+        told.chain(more)
+    }
+}
+
+/// The sentence without what differs from one object to the next: quoted names, numbers, digests.
+fn cause(sentence: &str) -> String {
+    let unquoted: String = sentence.split('`').step_by(2).collect();
+    let is_number = |word: &str| word.contains(|c: char| c.is_ascii_digit());
+    unquoted.split_whitespace().map(|word| if is_number(word) { "#" } else { word }).collect::<Vec<_>>().join(" ")
 }
 
 /// All snapshots of the repository, by label and timestamp; those that cannot be opened are among them, with why.
@@ -171,9 +203,45 @@ async fn summary(
     }
     if timestamp.is_none() {
         summary.status = SnapshotStatus::Incomplete;
-        summary.problems.insert(0, "there is no __info: the backup crashed, or still runs".into());
+        let told = summary.problems.iter().any(|problem| problem.starts_with("there is no `__info`"));
+        if !told {
+            summary.problems.insert(0, "there is no `__info`: the backup crashed, or still runs".into());
+        }
     } else if !summary.problems.is_empty() {
         summary.status = SnapshotStatus::Broken;
     }
     summary
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    #[test]
+    fn what_has_one_cause_is_said_once_with_a_count() {
+        let mut causes = Causes::default();
+        for tablet in 0..500 {
+            let problem = format!("`__{tablet}/x.part` is an unfinished upload");
+            causes.add(&problem, || problem.clone());
+        }
+        causes.add("its header is missing", || "tablet 7: its header is missing".into());
+        let told: Vec<String> = causes.sentences().collect();
+        assert_eq!(
+            told,
+            ["`__0/x.part` is an unfinished upload (499 more like this)", "tablet 7: its header is missing"]
+        );
+    }
+
+    #[test]
+    fn causes_are_told_up_to_a_number() {
+        let mut causes = Causes::default();
+        for kind in 0..MOST_CAUSES + 5 {
+            let what = "x".repeat(kind + 1);
+            causes.add(&what, || what.clone());
+        }
+        let told: Vec<String> = causes.sentences().collect();
+        assert_eq!(told.len(), MOST_CAUSES + 1);
+        assert_eq!(told.last().unwrap(), "5 more problems of other kinds");
+    }
 }

@@ -143,6 +143,12 @@ async fn the_genuine_snapshots_are_surveyed_as_show_snapshot_does() {
             .collect();
         let wanted: Vec<&str> = shown.lines().skip(1).collect();
         assert_eq!(found, wanted, "{summaries:#?}");
+        for broken in summaries.iter().filter(|summary| summary.status == SnapshotStatus::Incomplete) {
+            // A few sentences, however many tablets it lacks, and each thing once.
+            assert!((1..=4).contains(&broken.problems.len()), "{broken:#?}");
+            let infos = broken.problems.iter().filter(|problem| problem.contains("__info")).count();
+            assert_eq!(infos, 1, "{broken:#?}");
+        }
         let ok = summaries.iter().filter(|summary| summary.status == SnapshotStatus::Ok);
         for summary in ok {
             assert!(summary.problems.is_empty() && summary.tablets > 0 && summary.files > summary.tablets - 1);

@@ -5,10 +5,14 @@ mod common;
 
 use common::*;
 use starsnap_repository::md5;
-use starsnap_restore::ErrorKind;
 use starsnap_restore::report::{JobStatus, TableStatus};
+use starsnap_restore::restore::restore;
 use starsnap_restore::source::Source;
+use starsnap_restore::{Cancel, ErrorKind, Progress};
+use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_table_of_every_genuine_snapshot_has_the_repositorys_bytes() {
@@ -129,10 +133,15 @@ async fn an_existing_table_with_another_schema_is_refused_column_by_column() {
     second.tables = [table("orders"), table("sales")].concat();
     let report = run(second).await.unwrap();
     assert_eq!((report.status, report.exit_code()), (JobStatus::Partial, 3));
-    let problem = &report_of(&report, "orders").problems[0];
-    for part in ["another schema", "column 1", "key model", "--table orders=ALIAS"] {
-        assert!(problem.contains(part), "{part} in {problem}");
+    let problems = &report_of(&report, "orders").problems;
+    for part in ["another schema", "--table orders=ALIAS"] {
+        assert!(problems[0].contains(part), "{part} in {problems:#?}");
     }
+    // One line for each.
+    for part in [": column 1", ": key model"] {
+        assert_eq!(problems[1..].iter().filter(|line| line.contains(part)).count(), 1, "{part} in {problems:#?}");
+    }
+    assert!(problems[0].contains(&format!("{} difference", problems.len() - 1)), "{problems:#?}");
     let mut after = tree(warehouse.path());
     after.retain(|path, _| !path.starts_with("sr_hub/sales/"));
     assert_eq!(after, before);
@@ -383,4 +392,82 @@ async fn a_full_disk_is_said_before_anything_is_fetched() {
     assert_eq!(error.kind, ErrorKind::NoSpace);
     assert!(error.to_string().contains("bytes are needed"), "{error}");
     assert_eq!(left, Default::default());
+}
+
+/// Fills the disk when so many files are done.
+struct Filler {
+    files: AtomicU64,
+    path: std::path::PathBuf,
+}
+
+impl Progress for Filler {
+    fn file_done(&self, _: &str, _: &str) {
+        if self.files.fetch_add(1, Ordering::SeqCst) + 1 == 5 {
+            let mut file = std::fs::File::create(&self.path).unwrap();
+            while file.write_all(&[1; 4096]).is_ok() {}
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_fills_in_the_middle_leaves_no_table_and_the_restore_goes_on_later() {
+    let disk = tempfile::tempdir().unwrap();
+    let mounted =
+        std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=32m", "tmpfs"]).arg(disk.path()).output();
+    if !mounted.is_ok_and(|output| output.status.success()) {
+        eprintln!("not root: cannot mount a small disk");
+        return;
+    }
+    let repository = open(&location("sr35/hub")).await;
+    let (warehouse, filler) = (disk.path().join("w"), disk.path().join("filler"));
+    let mut job = options(source(&repository, "sr_hub_full").await, &warehouse);
+    (job.tables, job.workers) = (table("orders"), 1);
+    let progress = Arc::new(Filler { files: AtomicU64::new(0), path: filler.clone() });
+    let report = restore(job.clone(), progress, Cancel::default()).await;
+    let stands = warehouse.join("sr_hub/orders").exists();
+    std::fs::remove_file(filler).unwrap();
+    let again = run(job).await;
+    let restored = tablet_files(&warehouse.join("sr_hub/orders"));
+    assert!(std::process::Command::new("umount").arg(disk.path()).status().unwrap().success());
+
+    let report = report.unwrap();
+    assert_eq!((report.status, report.exit_code()), (JobStatus::Failed, 1), "{report:#?}");
+    assert!(!stands);
+    let problem = &report.tables[0].problems[0];
+    assert!(problem.contains("No space left") && problem.contains("free some space"), "{problem}");
+    let again = again.unwrap();
+    assert_eq!(again.status, JobStatus::Done);
+    assert!(again.reused_files > 0, "{again:#?}");
+    let snapshot = repository.snapshot("sr_hub_full", None, None).await.unwrap();
+    assert_eq!(restored, expected(&snapshot, "orders", None));
+}
+
+/// Counts the transfers that are under way at once, each held up a little.
+#[derive(Default)]
+struct Together {
+    now: AtomicU64,
+    most: AtomicU64,
+}
+
+impl Progress for Together {
+    fn advanced(&self, _: u64) {
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(now, Ordering::SeqCst);
+        std::thread::sleep(std::time::Duration::from_millis(3));
+        self.now.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn as_many_files_are_in_transfer_as_there_are_workers_and_never_more() {
+    let repository = open(&location("sr35/hub")).await;
+    for workers in [1, 3] {
+        let warehouse = tempfile::tempdir().unwrap();
+        let mut job = options(source(&repository, "sr_hub_full").await, warehouse.path());
+        job.workers = workers;
+        let together = Arc::new(Together::default());
+        let report = restore(job, together.clone(), Cancel::default()).await.unwrap();
+        assert_eq!(report.status, JobStatus::Done);
+        assert_eq!(together.most.load(Ordering::SeqCst), workers as u64);
+    }
 }

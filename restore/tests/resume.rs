@@ -156,6 +156,79 @@ async fn finished_files_are_not_fetched_again() {
     assert_eq!(tablet_files(&warehouse.path().join("sr_hub/orders")), expected(&snapshot, "orders", None));
 }
 
+/// What a kill or a power cut leaves of files that were not yet durable: in staging, in their size, unknown to the journal.
+#[tokio::test(flavor = "multi_thread")]
+async fn staged_files_that_the_journal_does_not_know_are_kept_only_if_they_are_right() {
+    let repository = open(&location("sr35/hub")).await;
+    let warehouse = tempfile::tempdir().unwrap();
+    let cancel = Cancel::default();
+    let progress = Arc::new(AfterFiles { files: AtomicU64::new(0), limit: 12, cancel: cancel.clone() });
+    let mut job = options(source(&repository, "sr_hub_full").await, warehouse.path());
+    job.tables = table("orders");
+    restore(job.clone(), progress, cancel).await.unwrap();
+    let staging = warehouse.path().join("sr_hub/.starsnap-staging");
+    let journal = find(&staging, |path| path.ends_with("/journal"));
+    let text = std::fs::read_to_string(&journal).unwrap();
+    let known = text.lines().count() as u64 - 1;
+    assert!(known >= 12, "{text}");
+    std::fs::write(&journal, format!("{}\n", text.lines().next().unwrap())).unwrap();
+    // One with a hole where its second half should be, one of wrong length.
+    let staged = journal.with_file_name("table");
+    let mut files = tree(&staged).into_iter().filter(|(_, (size, _))| *size > 100);
+    let ((torn, _), (short, _)) = (files.next().unwrap(), files.next().unwrap());
+    let mut bytes = std::fs::read(staged.join(&torn)).unwrap();
+    let half = bytes.len() / 2;
+    bytes[half..].fill(0);
+    std::fs::write(staged.join(torn), bytes).unwrap();
+    std::fs::OpenOptions::new().write(true).open(staged.join(short)).unwrap().set_len(50).unwrap();
+
+    let counter = Arc::new(AfterFiles { files: AtomicU64::new(0), limit: u64::MAX, cancel: Cancel::default() });
+    let report = restore(job, counter.clone(), Cancel::default()).await.unwrap();
+    assert_eq!(report.status, JobStatus::Done, "{report:#?}");
+    assert_eq!(report.reused_files, known - 2);
+    assert_eq!(counter.files.load(Ordering::SeqCst), report.files - (known - 2));
+    let snapshot = repository.snapshot("sr_hub_full", None, None).await.unwrap();
+    assert_eq!(tablet_files(&warehouse.path().join("sr_hub/orders")), expected(&snapshot, "orders", None));
+}
+
+/// A file that is written anew must not be vouched for by what the journal said of the old one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recheck_takes_back_what_the_journal_says_of_a_damaged_file() {
+    let repository = open(&location("sr35/hub")).await;
+    let warehouse = tempfile::tempdir().unwrap();
+    let stopped_after = async |limit, job: starsnap_restore::restore::RestoreOptions| {
+        let cancel = Cancel::default();
+        let progress = Arc::new(AfterFiles { files: AtomicU64::new(0), limit, cancel: cancel.clone() });
+        restore(job, progress, cancel).await.unwrap()
+    };
+    let mut job = options(source(&repository, "sr_hub_full").await, warehouse.path());
+    (job.tables, job.workers) = (table("orders"), 1);
+    stopped_after(12, job.clone()).await;
+    let staging = warehouse.path().join("sr_hub/.starsnap-staging");
+    let journal = find(&staging, |path| path.ends_with("/journal"));
+    let staged = journal.with_file_name("table");
+    let (path, _) = tree(&staged).into_iter().next_back().unwrap();
+    let mut bytes = std::fs::read(staged.join(&path)).unwrap();
+    bytes[5] ^= 1;
+    std::fs::write(staged.join(&path), &bytes).unwrap();
+    // The first run of all notices, and is stopped at once; the next trusts the journal.
+    job.recheck = true;
+    let report = stopped_after(1, job.clone()).await;
+    assert_eq!(report.status, JobStatus::Interrupted);
+    if std::fs::read(staged.join(&path)).is_ok_and(|there| there != bytes) {
+        std::fs::write(staged.join(&path), &bytes).unwrap();
+        let text = std::fs::read_to_string(&journal).unwrap();
+        let until = text.find("\"gone\":true").unwrap();
+        let end = until + text[until..].find('\n').unwrap() + 1;
+        std::fs::write(&journal, &text[..end]).unwrap();
+    }
+    assert!(std::fs::read_to_string(&journal).unwrap().contains("\"gone\":true"));
+    job.recheck = false;
+    assert_eq!(run(job).await.unwrap().status, JobStatus::Done);
+    let snapshot = repository.snapshot("sr_hub_full", None, None).await.unwrap();
+    assert_eq!(tablet_files(&warehouse.path().join("sr_hub/orders")), expected(&snapshot, "orders", None));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_restore_goes_on_where_it_stopped() {
     let repository = open(&location("sr35/hub")).await;

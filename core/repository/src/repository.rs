@@ -9,6 +9,7 @@ pub use crate::location::Location;
 use crate::error::{ErrorKind, RepositoryError, Result};
 use crate::md5::{Md5, split_name};
 use crate::storage::{Entry, EntryKind, Storage};
+pub use content::names_tablet;
 use futures::{StreamExt, TryStreamExt};
 use problems::Problems;
 use starsnap_catalog::repo_info::RepoInfo;

@@ -82,6 +82,11 @@ impl RepositorySource {
         tablet_of(self.snapshot.catalog.database_id, entry, place)
     }
 
+    /// A store either has all its files on local disk or none: it says so of any path, of one that it refuses too.
+    pub(super) fn is_local(&self) -> bool {
+        self.repository.storage().local_file("").is_some()
+    }
+
     pub(super) async fn open(&self, path: &str) -> Result<From> {
         let storage = self.repository.storage().clone();
         let name = path.to_owned();

@@ -254,6 +254,13 @@ impl std::fmt::Display for Place<'_> {
     }
 }
 
+/// True for a sentence of [`OpenSnapshot::problems`](crate::OpenSnapshot::problems) on one tablet, or on how many there are more: what
+/// `tablets` and the catalog tell too.
+pub fn names_tablet(problem: &str) -> bool {
+    let one = problem.starts_with("table `") && problem.contains("`, partition `") && problem.contains(", tablet ");
+    one || problem.starts_with("… and ") || problem.starts_with("none of the ")
+}
+
 fn each_tablet<'a>(catalog: &'a Snapshot, mut see: impl FnMut(TabletKey, Place<'a>)) {
     for table in &catalog.tables {
         for partition in &table.partitions {
