@@ -96,10 +96,9 @@ pub(crate) fn plan(
     let staging = Staging::open(database_dir, &work).map_err(one)?;
     let target = database_dir.join(layout::escape(target));
     let mut notes = Vec::new();
-    let existing = existing(&target, &mut file, choice, &mut notes).map_err(|error| {
+    let existing = existing(&target, &mut file, choice, &mut notes).inspect_err(|_| {
         // Nothing is gained by keeping what has no place to go; the refusal is what counts.
         let _ = staging.remove();
-        error
     })?;
     let mut plan = Plan {
         target,
