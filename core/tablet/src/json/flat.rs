@@ -2,9 +2,9 @@
 
 use std::io::Write as _;
 
-use crate::error::Result;
+use crate::error::{Result, TabletError};
 
-use super::text::{write_at, write_string};
+use super::text::{MAX_DEPTH, write_at, write_string};
 use super::vpack::{Value, take};
 
 /// A flattened member of one row.
@@ -52,6 +52,9 @@ pub(crate) fn write_row<'a>(
 /// Puts a leaf at a path of names joined by dots, making objects on the way; what is there already stays.
 fn insert<'a>(mut members: &mut Vec<(&'a [u8], Node<'a>)>, path: &'a [u8], leaf: Leaf<'a>) -> Result<()> {
     let mut rest = path;
+    if path.iter().filter(|&&b| b == b'.').count() >= MAX_DEPTH {
+        return Err(TabletError::unsupported(format!("a flattened path of more than {MAX_DEPTH} names")));
+    }
     loop {
         let (name, after) = match rest.iter().position(|&b| b == b'.') {
             Some(dot) => (&rest[..dot], Some(&rest[dot + 1..])),

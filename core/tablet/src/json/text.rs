@@ -8,7 +8,7 @@ use super::number;
 use super::vpack::{Items, Value, take};
 
 /// Deeper values are refused; StarRocks' own parser stops far earlier.
-const MAX_DEPTH: usize = 256;
+pub(super) const MAX_DEPTH: usize = 256;
 
 /// Appends the text of one whole VelocyPack value.
 pub fn write(value: &[u8], out: &mut Vec<u8>) -> Result<()> {

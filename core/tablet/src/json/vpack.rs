@@ -90,6 +90,25 @@ pub(crate) fn take(bytes: &[u8]) -> Result<(Value<'_>, &[u8])> {
     Ok((value, rest))
 }
 
+/// Bytes of the value at the start of `bytes`. Looks at no inner value, however deep they are nested.
+fn value_len(bytes: &[u8]) -> Result<usize> {
+    let Some(&kind) = bytes.first() else { return Err(cut()) };
+    let len = match kind {
+        0x02..=0x09 | 0x0b..=0x14 => container_len(kind, bytes)?,
+        0x1b..=0x1c => 9,
+        0x20..=0x27 => usize::from(kind - 0x1e),
+        0x28..=0x2f => usize::from(kind - 0x26),
+        0x40..=0xbe => usize::from(kind - 0x3f),
+        0xbf => size(bytes.get(1..9).ok_or_else(cut)?)?.checked_add(9).ok_or_else(cut)?,
+        0xc0..=0xc7 => {
+            let head = 1 + usize::from(kind - 0xbf);
+            size(bytes.get(1..head).ok_or_else(cut)?)?.checked_add(head).ok_or_else(cut)?
+        }
+        _ => 1,
+    };
+    if len == 0 || len > bytes.len() { Err(cut()) } else { Ok(len) }
+}
+
 /// Bytes of an array or object, its type byte included.
 fn container_len(kind: u8, bytes: &[u8]) -> Result<usize> {
     if matches!(kind, 0x13 | 0x14) {
@@ -146,9 +165,8 @@ impl<'a> Items<'a> {
             at = 9;
         }
         let items = body.get(at..).ok_or_else(cut)?;
-        let (_, rest) = take(items)?;
-        let item = items.len() - rest.len();
-        if item == 0 || items.len() % item != 0 {
+        let item = value_len(items)?;
+        if items.len() % item != 0 {
             return Err(TabletError::damaged(format!("JSON array of {} bytes with items of {item}", items.len())));
         }
         let left = items.len() / item;
@@ -201,18 +219,17 @@ impl<'a> Items<'a> {
             self.at = size(entry)?;
         }
         let start = self.body.get(self.at..).filter(|b| !b.is_empty()).ok_or_else(cut)?;
-        let mut value = start;
-        let mut key: &[u8] = &[];
+        let (mut key, mut rest): (&[u8], _) = (&[], start);
         if self.pairs {
-            let (Value::String(name), rest) = take(start)? else {
+            let (Value::String(name), behind) = take(start)? else {
                 return Err(TabletError::unsupported("a JSON member whose name is not a string"));
             };
-            (key, value) = (name, rest);
+            (key, rest) = (name, behind);
         }
-        let (_, rest) = take(value).and_then(|v| if value.is_empty() { Err(cut()) } else { Ok(v) })?;
-        let len = start.len() - rest.len();
+        let value = &rest[..value_len(rest)?];
+        let len = start.len() - rest.len() + value.len();
         self.budget = self.budget.checked_sub(len).ok_or_else(|| TabletError::damaged("JSON items overlap"))?;
         self.at += len;
-        Ok(Some((key, &value[..value.len() - rest.len()])))
+        Ok(Some((key, value)))
     }
 }

@@ -90,3 +90,28 @@ fn velocypack_prints_as_starrocks_prints_it() {
         }
     }
 }
+
+#[test]
+fn json_that_is_nested_without_end_is_refused() {
+    let mut value = vec![0x01];
+    for _ in 0..100_000 {
+        let head = [&[0x04][..], &(value.len() as u32 + 5).to_le_bytes()].concat();
+        value.splice(0..0, head);
+        if value.len() > 400_000 {
+            break;
+        }
+    }
+    let error = json::text::write(&value, &mut Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+}
+
+/// An index may point at the same item again and again; printed, such a value would be exponentially long.
+#[test]
+fn json_items_that_overlap_are_refused() {
+    let mut value = vec![0x06, 5, 1, 0x31, 3];
+    for _ in 0..20 {
+        let len = (value.len() + 3 + 4) as u8;
+        value = [&[0x06, len, 4], &value[..], &[3, 3, 3, 3]].concat();
+    }
+    assert!(json::text::write(&value, &mut Vec::new()).is_err());
+}
