@@ -46,12 +46,17 @@ pub struct Globals {
     /// Keep no parsed snapshots
     #[arg(long, global = true, conflicts_with = "cache_dir", help_heading = "Global options")]
     pub no_cache: bool,
+    /// The file of repositories that CREATE REPOSITORY has registered
+    /// [default: $XDG_CONFIG_HOME/starsnap/repositories.json]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Global options")]
+    pub config: Option<PathBuf>,
 }
 
 /// Which repository.
 #[derive(Debug, Clone, Args)]
 pub struct RepositoryArgs {
-    /// A directory or file:// URL: the repository's directory (`__starrocks_repository_…`), or the one that holds it, as in ON LOCATION
+    /// A registered name, or a directory or file:// URL: the repository's directory (`__starrocks_repository_…`), or the one that holds
+    /// it, as in ON LOCATION. What has a / or . in it is no name
     #[arg(value_hint = ValueHint::DirPath)]
     pub repository: String,
     /// Which repository, where the directory holds several
@@ -87,6 +92,7 @@ pub enum Command {
     Restore(RestoreArgs),
     Init(InitArgs),
     Backup(BackupArgs),
+    Sql(SqlArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
 }
@@ -108,7 +114,7 @@ pub struct MountArgs {
     /// Let other users see the mount (as non-root this needs user_allow_other in /etc/fuse.conf)
     #[arg(long)]
     pub allow_other: bool,
-    /// Options as mount(8) writes them, separated by commas: ro, allow_other, nonempty, repository_name=…, cache_dir=…, no_cache
+    /// Options as mount(8) writes them, separated by commas: ro, allow_other, nonempty, repository_name=…, cache_dir=…, no_cache, config=…
     #[arg(short = 'o', value_name = "OPTIONS")]
     pub options: Vec<String>,
 }
@@ -212,6 +218,26 @@ pub struct BackupArgs {
     pub partitions: Vec<String>,
     #[command(flatten)]
     pub speed: SpeedArgs,
+}
+
+/// Run StarRocks' statements: CREATE REPOSITORY, SHOW SNAPSHOT, BACKUP, RESTORE and their like
+///
+/// Repositories that CREATE REPOSITORY registers are known by name to every command. BACKUP takes tables from a warehouse, RESTORE puts
+/// them there; both run to their end. On a terminal, without statements, there is a prompt.
+#[derive(Debug, Args)]
+pub struct SqlArgs {
+    /// A file of statements; - or none: standard input
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
+    /// The statements
+    #[arg(long, short = 'e', value_name = "STATEMENTS", conflicts_with = "file")]
+    pub execute: Option<String>,
+    /// Where databases are: DIR/DATABASE/TABLE; SET warehouse = 'DIR' names another
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub warehouse: Option<PathBuf>,
+    /// The database that statements mean when they name none, as USE says
+    #[arg(long, short = 'D')]
+    pub database: Option<String>,
 }
 
 /// Print a completion script for a shell

@@ -7,6 +7,7 @@ mod ls;
 mod mount;
 mod restore;
 mod snapshots;
+mod sql;
 
 use crate::cli::{Cli, Command, Globals};
 use crate::failure::Outcome;
@@ -14,8 +15,9 @@ use crate::logging::{self, LevelFilter};
 use crate::output::printable;
 use starsnap_repository::cache::IndexCache;
 use starsnap_repository::{Location, Repository};
+use starsnap_restore::registry::{Registered, Registry};
 use starsnap_restore::report::TableReport;
-use starsnap_restore::{Cancel, RestoreError};
+use starsnap_restore::{Cancel, ErrorKind, RestoreError};
 use std::future::Future;
 use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
@@ -33,6 +35,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Restore(args) => wait(restore::restore(args, &globals)),
         Command::Init(args) => wait(init::init(&args, &globals)),
         Command::Backup(args) => wait(backup::backup(args, &globals)),
+        Command::Sql(args) => sql::sql(args, &globals),
         Command::Completions(args) => generate::completions(&args),
         Command::Man(args) => generate::man(&args),
     }
@@ -46,10 +49,25 @@ fn wait(command: impl Future<Output = anyhow::Result<Outcome>>) -> anyhow::Resul
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
 }
 
-/// The only repository at `location`, or the one called `name`.
-async fn open_repository(location: &str, name: Option<&str>) -> anyhow::Result<Repository> {
-    let location = Location::parse(location).map_err(RestoreError::from)?;
+/// The repository registered under the name `given`; else the only one at the location `given`, or the one called `name` there.
+async fn open_repository(given: &str, name: Option<&str>, globals: &Globals) -> anyhow::Result<Repository> {
+    if let Some(registered) = registered(given, globals)? {
+        if name.is_none_or(|name| name == registered.name) {
+            return Ok(registered.open().await?);
+        }
+        let reason =
+            format!("the name is registered for one repository, and --repository-name asks for another, {name:?}");
+        return Err(RestoreError::new(ErrorKind::Usage, "open repository", given, reason).into());
+    }
+    let location = Location::parse(given).map_err(RestoreError::from)?;
     Ok(Repository::open(&location, name).await.map_err(RestoreError::from)?)
+}
+
+/// What is registered under `given`, if that can be a name at all.
+fn registered(given: &str, globals: &Globals) -> anyhow::Result<Option<Registered>> {
+    let registry = globals.config.as_ref().map_or_else(Registry::of_user, |file| Ok(Registry::at(file)));
+    // Without a home there is no registry, and paths are still paths.
+    registry.map_or(Ok(None), |registry| Ok(registry.resolve(given)?))
 }
 
 /// Where parsed snapshots are kept: as the options say, else in the user's cache, else in the system's for a root without a home (as

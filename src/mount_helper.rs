@@ -15,13 +15,13 @@ pub const NAME: &str = "mount.starsnap";
 #[derive(Debug, Parser)]
 #[command(name = NAME, version)]
 pub struct MountHelper {
-    /// The repository's directory or the one that holds it, or a file:// URL
+    /// A registered name, the repository's directory or the one that holds it, or a file:// URL
     #[arg(value_hint = ValueHint::DirPath)]
     pub repository: String,
     /// An existing directory
     #[arg(value_hint = ValueHint::DirPath)]
     pub mountpoint: PathBuf,
-    /// Options, separated by commas: ro, allow_other, nonempty, repository_name=NAME, cache_dir=DIR, no_cache; those for mount(8) and systemd are ignored
+    /// Options, separated by commas: ro, allow_other, nonempty, repository_name=NAME, cache_dir=DIR, no_cache, config=FILE; those for mount(8) and systemd are ignored
     #[arg(short = 'o', value_name = "OPTIONS")]
     pub options: Vec<String>,
     /// Check everything, mount nothing
@@ -72,6 +72,8 @@ pub struct Options {
     pub repository_name: Option<String>,
     pub cache_dir: Option<PathBuf>,
     pub no_cache: bool,
+    /// The file of registered repositories.
+    pub config: Option<PathBuf>,
     /// Mount over a directory that is not empty.
     pub nonempty: bool,
 }
@@ -150,6 +152,8 @@ impl Options {
             ("no_cache", None) => self.no_cache = true,
             ("repository_name", Some(value)) if !value.is_empty() => self.repository_name = Some(value.to_owned()),
             ("cache_dir", Some(value)) if value.starts_with('/') => self.cache_dir = Some(value.into()),
+            ("config", Some(value)) if value.starts_with('/') => self.config = Some(value.into()),
+            ("config", _) => return Err("config wants an absolute path".to_owned()),
             ("cache_dir", _) => return Err("cache_dir wants an absolute path".to_owned()),
             ("rw", None) if from == From::Person => {
                 return Err("rw cannot be had: a backup is mounted read-only".to_owned());
@@ -162,7 +166,7 @@ impl Options {
             _ if from == From::SloppyMount => {}
             _ => {
                 return Err(format!(
-                    "option `{}` is unknown; known are ro, allow_other, nonempty, repository_name=NAME, cache_dir=DIR, no_cache",
+                    "option `{}` is unknown; known are ro, allow_other, nonempty, repository_name=NAME, cache_dir=DIR, no_cache, config=FILE",
                     crate::output::printable(option)
                 ));
             }

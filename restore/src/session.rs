@@ -11,7 +11,7 @@ mod running;
 mod snapshots;
 mod statements;
 
-pub use jobs::Jobs;
+pub use jobs::{Jobs, state_dir};
 pub use options::Options;
 
 use crate::error::{ErrorKind, RestoreError, Result};
@@ -93,6 +93,13 @@ impl Session {
     pub fn new(setup: Setup) -> Session {
         let options = Options { warehouse: setup.warehouse, ..Options::default() };
         Session { registry: setup.registry, jobs: setup.jobs, options, cache: setup.cache, database: None }
+    }
+
+    /// As if USE had said so.
+    #[must_use]
+    pub fn using(mut self, database: Option<String>) -> Session {
+        self.database = database.or(self.database);
+        self
     }
 
     /// Runs one statement. Jobs tell `progress` how they get on, and stop when `cancel` says so.

@@ -7,6 +7,7 @@ mod selection;
 
 pub use selection::{Catalogs, Item, ItemKind, Selection};
 
+use starsnap_catalog::ddl::{is_secret_property, mask_url};
 use std::fmt;
 
 /// `PROPERTIES ("key" = "value", …)`, in order. Values may be secrets: `Debug` shows keys only.
@@ -88,6 +89,22 @@ pub enum Statement {
         name: String,
         value: String,
     },
+}
+
+impl Statement {
+    /// True when it holds a secret: credentials in PROPERTIES, or in the location.
+    pub fn has_secret(&self) -> bool {
+        match self {
+            Statement::CreateRepository { location, properties, .. } => {
+                mask_url(location) != *location
+                    || properties.0.iter().any(|(key, value)| is_secret_property(key) || mask_url(value) != *value)
+            }
+            Statement::Backup { properties, .. } | Statement::Restore { properties, .. } => {
+                properties.0.iter().any(|(key, _)| is_secret_property(key))
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Why a text is not a statement we know. `line` and `column` count from 1, in characters.

@@ -7,11 +7,16 @@ use crate::output::{Output, printable, size};
 use crate::progress::{self, count};
 use starsnap_restore::backup::BackupOptions;
 use starsnap_restore::restore::TableChoice;
+use starsnap_restore::{ErrorKind, RestoreError};
 
 /// Backs up, and says what was written.
 pub async fn backup(args: BackupArgs, globals: &Globals) -> anyhow::Result<Outcome> {
     let stop = Stop::on_signals()?;
-    let repository = open_repository(&args.repository.repository, args.repository.repository_name.as_deref()).await?;
+    let given = &args.repository.repository;
+    if super::registered(given, globals)?.is_some_and(|registered| registered.read_only) {
+        return Err(RestoreError::new(ErrorKind::Usage, "back up to", given, "it was created READ ONLY").into());
+    }
+    let repository = open_repository(given, args.repository.repository_name.as_deref(), globals).await?;
     let tables = args.tables.into_iter().map(|name| TableChoice { name, ..TableChoice::default() });
     let options = BackupOptions {
         repository,

@@ -33,7 +33,8 @@ struct Object {
 
 /// Lists a directory, everything below it, or one file.
 pub async fn ls(args: &LsArgs, globals: &Globals) -> anyhow::Result<Outcome> {
-    let repository = open_repository(&args.repository.repository, args.repository.repository_name.as_deref()).await?;
+    let repository =
+        open_repository(&args.repository.repository, args.repository.repository_name.as_deref(), globals).await?;
     let tree = Tree::new(Arc::new(repository), index_cache(globals), Options::default());
     let path = args.path.trim_matches('/');
     let node = match tree.lookup(path).await {

@@ -33,6 +33,7 @@ pub fn mount(args: MountArgs, mut globals: Globals) -> anyhow::Result<Outcome> {
     options.repository_name = args.repository.repository_name.or(options.repository_name);
     globals.no_cache |= options.no_cache;
     globals.cache_dir = globals.cache_dir.or_else(|| options.cache_dir.clone());
+    globals.config = globals.config.or_else(|| options.config.clone());
     let request = Request {
         repository: args.repository.repository,
         mountpoint: args.mountpoint,
@@ -69,11 +70,12 @@ pub fn helper() -> ExitCode {
         verbose: args.verbose.into(),
         cache_dir: options.cache_dir.clone(),
         no_cache: options.no_cache,
+        config: options.config.clone(),
         ..Globals::default()
     };
     logging::start(&globals, logging::LevelFilter::WARN);
     let request = Request { repository: args.repository, mountpoint: args.mountpoint, options, foreground: false };
-    let done = if args.fake { check(&request) } else { start(&request, &globals) };
+    let done = if args.fake { check(&request, &globals) } else { start(&request, &globals) };
     match done {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
@@ -89,9 +91,9 @@ fn refuse(problem: &str) -> ExitCode {
 }
 
 /// All but mounting.
-fn check(request: &Request) -> anyhow::Result<Outcome> {
+fn check(request: &Request, globals: &Globals) -> anyhow::Result<Outcome> {
     wait(async {
-        open_repository(&request.repository, request.options.repository_name.as_deref()).await?;
+        open_repository(&request.repository, request.options.repository_name.as_deref(), globals).await?;
         let metadata = std::fs::metadata(&request.mountpoint)
             .with_context(|| format!("cannot mount on {}", request.mountpoint.display()))?;
         anyhow::ensure!(metadata.is_dir(), "cannot mount on {}: it is not a directory", request.mountpoint.display());
@@ -136,7 +138,7 @@ fn start(request: &Request, globals: &Globals) -> anyhow::Result<Outcome> {
 
 /// Mounts and serves until unmounted; calls `ready` when the mount can be used.
 async fn serve(request: &Request, globals: &Globals, ready: impl FnOnce()) -> anyhow::Result<Outcome> {
-    let repository = open_repository(&request.repository, request.options.repository_name.as_deref()).await?;
+    let repository = open_repository(&request.repository, request.options.repository_name.as_deref(), globals).await?;
     let mut options = MountOptions::new(&request.mountpoint);
     options.allow_other = request.options.allow_other;
     options.nonempty = request.options.nonempty;

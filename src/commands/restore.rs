@@ -39,7 +39,7 @@ pub async fn restore(args: RestoreArgs, globals: &Globals) -> anyhow::Result<Out
 /// The snapshot of a repository, or the directory.
 async fn source(args: &RestoreArgs, globals: &Globals) -> anyhow::Result<Source> {
     if let Some(snapshot) = &args.snapshot {
-        let repository = open_repository(&args.source, args.repository_name.as_deref()).await?;
+        let repository = open_repository(&args.source, args.repository_name.as_deref(), globals).await?;
         let (label, timestamp) = match snapshot.rsplit_once('@') {
             Some((label, timestamp)) => (label, Some(timestamp)),
             None => (snapshot.as_str(), None),
@@ -48,10 +48,12 @@ async fn source(args: &RestoreArgs, globals: &Globals) -> anyhow::Result<Source>
         return Ok(Source::repository(&repository, label, timestamp, cache.as_ref()).await?);
     }
     // A repository alone is easily given by mistake, and looks like an empty directory to the library.
-    if let Ok(location) = Location::parse(&args.source)
-        && let Ok(found) = Repository::find(&location).await
-        && !found.is_empty()
-    {
+    let is_repository = match (super::registered(&args.source, globals)?, Location::parse(&args.source)) {
+        (Some(_), _) => true,
+        (None, Ok(location)) => Repository::find(&location).await.is_ok_and(|found| !found.is_empty()),
+        (None, Err(_)) => false,
+    };
+    if is_repository {
         let reason = "it is a repository, which may hold many snapshots";
         let advice = format!("add the snapshot's label; `starsnap snapshots {}` lists them", args.source);
         return Err(RestoreError::new(ErrorKind::Usage, "restore from", &args.source, reason).advise(advice).into());

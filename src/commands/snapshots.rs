@@ -31,7 +31,8 @@ const SHOWN_PROBLEMS: usize = 5;
 
 /// Lists snapshots, broken ones with why.
 pub async fn snapshots(args: &SnapshotsArgs, globals: &Globals) -> anyhow::Result<Outcome> {
-    let repository = open_repository(&args.repository.repository, args.repository.repository_name.as_deref()).await?;
+    let repository =
+        open_repository(&args.repository.repository, args.repository.repository_name.as_deref(), globals).await?;
     let cache = super::index_cache(globals);
     let mut found = survey::snapshots(&repository, cache.as_ref()).await?;
     if let Some(label) = &args.label {

@@ -52,6 +52,7 @@ impl World {
     /// `command` with the world's cache and home.
     pub fn environment(&self, mut command: Command) -> Command {
         command.env("XDG_CACHE_HOME", self.path("cache")).env("HOME", self.dir.path()).env_remove("RUST_LOG");
+        command.env_remove("XDG_CONFIG_HOME").env_remove("XDG_STATE_HOME");
         command.stdin(Stdio::null());
         command
     }

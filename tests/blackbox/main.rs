@@ -15,4 +15,5 @@ mod hostile;
 mod kills;
 mod listing;
 mod mounting;
+mod sql;
 mod trees;

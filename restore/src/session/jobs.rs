@@ -225,6 +225,11 @@ impl Jobs {
         Jobs { dir: dir.into() }
     }
 
+    /// `$XDG_STATE_HOME/starsnap/jobs`, else in `~/.local/state`, else, for a root without a home, in /var/lib. `Usage` when none is known.
+    pub fn of_user() -> Result<Jobs> {
+        Ok(Jobs::at(state_dir()?.join("jobs")))
+    }
+
     /// Takes the lock of the record's database. A job that runs there already: `Busy`.
     pub(super) async fn begin(&self, record: &Record) -> Result<Held> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.dir).map_err(|e| self.io("make", e))?;
@@ -380,6 +385,19 @@ impl Drop for Held {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(self.cancel_path());
     }
+}
+
+/// Where starsnap keeps what it remembers of this user: jobs, and the history of the prompt.
+pub fn state_dir() -> Result<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("XDG_STATE_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
+        .or_else(|| rustix::process::geteuid().is_root().then(|| PathBuf::from("/var/lib")))
+        .map(|dir| dir.join("starsnap"))
+        .ok_or_else(|| {
+            let reason = "neither XDG_STATE_HOME nor HOME is set";
+            RestoreError::new(ErrorKind::Usage, "find", "the directory of jobs", reason).advise("set one of them")
+        })
 }
 
 /// One name for one directory, whether it is there already or not.

@@ -8,6 +8,8 @@ type Result<T> = std::result::Result<T, StatementError>;
 pub(super) struct Parser {
     tokens: Vec<Token>,
     at: usize,
+    /// Within PROPERTIES, whose values may be secrets that somebody forgot to quote.
+    secretive: bool,
     /// Line and column behind the last character.
     end: (usize, usize),
 }
@@ -17,7 +19,7 @@ impl Parser {
         let tokens = lexer::tokens(text).map_err(|error| error.error)?;
         let line = text.matches('\n').count() + 1;
         let column = text.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        Ok(Parser { tokens, at: 0, end: (line, column) })
+        Ok(Parser { tokens, at: 0, secretive: false, end: (line, column) })
     }
 
     pub fn statements(mut self) -> Result<Vec<Located>> {
@@ -307,11 +309,13 @@ impl Parser {
         if !self.keyword("PROPERTIES") {
             return Ok(Properties::default());
         }
+        self.secretive = true;
         let pairs = self.list(|parser| {
             let key = parser.value("a property's name")?;
             parser.expect_symbol('=')?;
             Ok((key, parser.value("the property's value")?))
         })?;
+        self.secretive = false;
         Ok(Properties(pairs))
     }
 
@@ -396,6 +400,7 @@ impl Parser {
     fn unexpected(&self, wanted: &str) -> StatementError {
         // A string may be a secret: it is not repeated.
         let found = match self.kind() {
+            Some(Kind::Word(_) | Kind::Quoted(_)) if self.secretive => "a word".into(),
             Some(Kind::Word(word)) => format!("`{word}`"),
             Some(Kind::Quoted(name)) => format!("`{name}`"),
             Some(Kind::Text(_)) => "a string".into(),

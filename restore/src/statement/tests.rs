@@ -139,6 +139,11 @@ fn several_statements_comments_and_quotes() {
 fn errors_say_where_and_never_repeat_a_string() {
     let error = parse("BACKUP SNAPSHOT d.l\nTO 'hunter2'").unwrap_err();
     assert_eq!(error.to_string(), "line 2, column 4: expected a repository's name, found a string");
+    for unquoted in ["('password' hunter2)", "('password' = x hunter2)", "('password' = `hunter2` = 1)", "(hunter2)"] {
+        let error =
+            parse(&format!("CREATE REPOSITORY r WITH BROKER ON LOCATION 'x' PROPERTIES {unquoted}")).unwrap_err();
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
     assert_eq!(parse("SHOW").unwrap_err().to_string(), "line 1, column 5: expected SNAPSHOT, found the end");
     for wrong in [
         "BACKUP DATABASE d SNAPSHOT d.l TO r",
