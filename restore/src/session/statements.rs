@@ -12,6 +12,7 @@ use crate::source::Source;
 use crate::statement::{Catalogs, ItemKind, Properties, Selection};
 use crate::time::now;
 use crate::wanted::Wanted;
+use futures::TryFutureExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -56,9 +57,11 @@ impl Session {
             workers: Options::workers(self.options.upload_workers),
             max_speed_bytes_per_second: self.options.max_upload_speed,
         };
-        let work = |progress, cancel| backup_wanted(options, wanted, progress, cancel);
+        // Cleaned here, as what went wrong is also kept for SHOW BACKUP.
+        let clean = |error| registered.clean(error);
+        let work = |progress, cancel| backup_wanted(options, wanted, progress, cancel).map_err(clean);
         let done = running::run(&self.jobs, record, progress, cancel, work, |_| String::new()).await;
-        let report = done.map_err(|error| registered.clean(error))?;
+        let report = done?;
         let message = format!("backed up {} into {}, timestamp {}", report.database, report.label, report.timestamp);
         Ok(Answer { message: Some(message), notes: report.notes.clone(), backup: Some(report), ..Answer::default() })
     }
@@ -84,9 +87,10 @@ impl Session {
             recheck: false,
         };
         let wanted = wanted.as_ref();
-        let work = |progress, cancel| restore_wanted(options, wanted, progress, cancel);
+        let clean = |error| registered.clean(error);
+        let work = |progress, cancel| restore_wanted(options, wanted, progress, cancel).map_err(clean);
         let done = running::run(&self.jobs, record, progress, cancel, work, problems).await;
-        let report = done.map_err(|error| registered.clean(error))?;
+        let report = done?;
         let mut notes = report.notes.clone();
         notes.extend(properties.notes);
         let all = report.tables.len();
