@@ -167,6 +167,9 @@ impl DataPage {
         let Page { mut body, footer } = page.expect(DATA_PAGE, "data")?;
         let footer = footer.data_page_footer.ok_or_else(|| TabletError::damaged("data page without a footer"))?;
         let rows = footer.num_values.unwrap_or(0);
+        if rows > u64::from(u32::MAX) {
+            return Err(TabletError::damaged(format!("a page of {rows} rows")));
+        }
         let map_len = footer.nullmap_size.unwrap_or(0) as usize;
         let values_len = body.len().checked_sub(map_len);
         let values_len = values_len.ok_or_else(|| TabletError::damaged(format!("a null map of {map_len} bytes")))?;

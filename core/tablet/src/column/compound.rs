@@ -17,6 +17,9 @@ use super::{ColumnReader, Context, open, read_null_flags};
 
 type Reader = Box<dyn ColumnReader>;
 
+/// Elements of all rows of a batch. Runs and NULLs cost next to nothing where they are stored, but not in memory.
+const MAX_ELEMENTS: i32 = 1 << 28;
+
 fn child<'a>(meta: &'a ColumnMetaPb, at: usize, name: &str) -> Result<&'a ColumnMetaPb> {
     meta.children_columns.get(at).ok_or_else(|| TabletError::damaged(format!("no child column for {name}")))
 }
@@ -102,8 +105,9 @@ impl Repeated {
             if size < 0 {
                 return Err(TabletError::damaged(format!("a collection of {size} elements")));
             }
-            end = end.checked_add(size).ok_or_else(|| {
-                TabletError::unrepresentable("more than 2^31 elements in one batch; read fewer rows at a time")
+            end = end.checked_add(size).filter(|&end| end <= MAX_ELEMENTS).ok_or_else(|| {
+                let what = format!("more than {MAX_ELEMENTS} elements in one batch; read fewer rows at a time");
+                TabletError::unrepresentable(what)
             })?;
             offsets.push(end);
         }
