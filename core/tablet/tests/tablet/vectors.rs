@@ -1,8 +1,14 @@
 //! Decoders against the outputs of StarRocks' own encoders.
 
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
 use serde_json::Value;
+use starsnap_tablet::delvec::DeleteVector;
+use starsnap_tablet::encoding::binary::BinaryPlain;
 use starsnap_tablet::encoding::rle::RleBits;
-use starsnap_tablet::encoding::{bitshuffle, frame_of_reference};
+use starsnap_tablet::encoding::{bitshuffle, frame_of_reference, prefix};
+use starsnap_tablet::types::{bitmap, hll, percentile};
 use starsnap_tablet::{ErrorKind, json};
 
 use super::render::unhex;
@@ -114,4 +120,83 @@ fn json_items_that_overlap_are_refused() {
         value = [&[0x06, len, 4], &value[..], &[3, 3, 3, 3]].concat();
     }
     assert!(json::text::write(&value, &mut Vec::new()).is_err());
+}
+
+/// The layout of prefix pages, written down again from its description: every sixteenth string stands in full.
+fn prefix_page(strings: &[Vec<u8>]) -> Vec<u8> {
+    fn varint(mut n: usize, out: &mut Vec<u8>) {
+        while n >= 0x80 {
+            out.push(n as u8 | 0x80);
+            n >>= 7;
+        }
+        out.push(n as u8);
+    }
+    let (mut body, mut restarts): (Vec<u8>, Vec<u32>) = (Vec::new(), Vec::new());
+    for (at, string) in strings.iter().enumerate() {
+        let shared = match at % 16 {
+            0 => {
+                restarts.push(body.len() as u32);
+                0
+            }
+            _ => string.iter().zip(&strings[at - 1]).take_while(|(a, b)| a == b).count(),
+        };
+        varint(shared, &mut body);
+        varint(string.len() - shared, &mut body);
+        body.extend_from_slice(&string[shared..]);
+    }
+    body.extend_from_slice(&(strings.len() as u32).to_le_bytes());
+    body.push(16);
+    restarts.iter().for_each(|r| body.extend_from_slice(&r.to_le_bytes()));
+    body.extend_from_slice(&(restarts.len() as u32).to_le_bytes());
+    body
+}
+
+proptest! {
+    #[test]
+    fn prefix_pages_hold_their_strings(set: BTreeSet<Vec<u8>>, damage: (usize, u8)) {
+        let strings: Vec<_> = set.into_iter().collect();
+        let mut page = prefix_page(&strings);
+        prop_assert_eq!(prefix::decode(&page).unwrap(), strings);
+        let at = damage.0 % page.len();
+        page[at] ^= damage.1;
+        let _ = prefix::decode(&page);
+        let _ = prefix::decode(&page[..at]);
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes: Vec<u8>, element in 1usize..33) {
+        let _ = prefix::decode(&bytes);
+        let _ = frame_of_reference::decode(&bytes, element);
+        let _ = bitshuffle::decode_page(&bytes, element);
+        let _ = json::text::write(&bytes, &mut Vec::new());
+        let _ = hll::Hll::parse(&bytes);
+        let _ = bitmap::parse(&bytes);
+        let _ = percentile::Percentile::parse(&bytes);
+        let _ = DeleteVector::parse(&bytes, 0);
+        let _ = BinaryPlain::parse(bytes.clone(), element);
+        if let Ok((mut bits, _)) = RleBits::page(&bytes) {
+            let _ = bits.take(element * 100, &mut Vec::new());
+        }
+    }
+
+    /// What a union writes, a reader reads back; uniting in any order comes to the same.
+    #[test]
+    fn sketches_unite(a: Vec<u64>, b in proptest::collection::vec(any::<u64>(), 0..400)) {
+        let explicit = |hashes: &[u64]| {
+            let mut all = hll::Hll::default();
+            for part in hashes.chunks(100) {
+                let bytes: Vec<u8> = part.iter().flat_map(|h| h.to_le_bytes()).collect();
+                all.union(&hll::Hll::parse(&[&[1, part.len() as u8], &bytes[..]].concat()).unwrap());
+            }
+            all
+        };
+        let (mut left, mut right) = (explicit(&a), explicit(&b));
+        let (first, second) = (left.clone(), right.clone());
+        left.union(&second);
+        right.union(&first);
+        prop_assert_eq!(left.cardinality(), right.cardinality());
+        prop_assert_eq!(hll::Hll::parse(&left.to_bytes()).unwrap().cardinality(), left.cardinality());
+        let set: roaring::RoaringTreemap = a.iter().chain(&b).copied().collect();
+        prop_assert_eq!(bitmap::parse(&bitmap::to_bytes(&set).unwrap()).unwrap(), set);
+    }
 }
