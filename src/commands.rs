@@ -50,7 +50,18 @@ fn wait(command: impl Future<Output = anyhow::Result<Outcome>>) -> anyhow::Resul
 }
 
 /// The repository registered under the name `given`; else the only one at the location `given`, or the one called `name` there.
+/// What is wrong with it is a warning.
 async fn open_repository(given: &str, name: Option<&str>, globals: &Globals) -> anyhow::Result<Repository> {
+    let repository = find_repository(given, name, globals).await?;
+    if !globals.quiet {
+        for problem in repository.problems() {
+            logging::line(&format!("starsnap: warning: {}", printable(problem)));
+        }
+    }
+    Ok(repository)
+}
+
+async fn find_repository(given: &str, name: Option<&str>, globals: &Globals) -> anyhow::Result<Repository> {
     if let Some(registered) = registered(given, globals)? {
         if name.is_none_or(|name| name == registered.name) {
             return Ok(registered.open().await?);

@@ -23,7 +23,7 @@ pub enum FsError {
     #[error("cannot use {0}: the snapshot was replaced in the repository (look it up again by its path)")]
     Stale(String),
     /// The stored file is not what it was when the snapshot was listed.
-    #[error("cannot read {path}: {reason} (`starsnap verify` checks the whole snapshot)")]
+    #[error("cannot read {path}: {reason} (`starsnap snapshots` lists the repository anew and says what is missing)")]
     Changed { path: String, reason: String },
     #[error(transparent)]
     Repository(Arc<RepositoryError>),

@@ -327,6 +327,18 @@ fn repository_that_disappears_gives_errors() {
 }
 
 #[test]
+fn location_that_is_deleted_and_made_again_is_found() {
+    let (location, other) = (copy("sr35/hub"), copy("sr35/hub"));
+    let mount = mount_with(location.path(), |_| {});
+    let path = stored(&mount.at("sr_member_backup"), 1);
+    fs::remove_dir_all(location.path()).unwrap();
+    eventually("the root cannot be listed", || fs::read_dir(mount.path()).is_err());
+    assert!(fs::File::open(&path).is_err());
+    fs::rename(other.path(), location.path()).unwrap();
+    eventually("it is back", || fs::read(&path).is_ok());
+}
+
+#[test]
 fn shorter_files_fail() {
     for passthrough in [true, false] {
         let location = copy("sr35/hub");

@@ -5,7 +5,6 @@ use crate::source::tablet_of;
 use serde::Serialize;
 use starsnap_catalog::layout::TableLayout;
 use starsnap_catalog::snapshot::TableKind;
-use starsnap_repository::cache::IndexCache;
 use starsnap_repository::repository::{INCOMPLETE, Label, names_tablet};
 use starsnap_repository::{OpenSnapshot, Repository};
 
@@ -25,7 +24,7 @@ pub enum SnapshotStatus {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SnapshotSummary {
     pub label: String,
-    /// None when incomplete.
+    /// None when incomplete or unreadable.
     pub timestamp: Option<String>,
     pub status: SnapshotStatus,
     /// Why it is not `Ok`: one sentence for each cause, with the number of objects that it is about.
@@ -171,28 +170,26 @@ fn cause(sentence: &str) -> String {
     unquoted.split_whitespace().map(|word| if is_number(word) { "#" } else { word }).collect::<Vec<_>>().join(" ")
 }
 
-/// All snapshots of the repository, by label and timestamp; those that cannot be opened are among them, with why.
-pub async fn snapshots(repository: &Repository, cache: Option<&IndexCache>) -> Result<Vec<SnapshotSummary>> {
+/// All snapshots of the repository, by label and timestamp; those that cannot be opened are among them, with why. Everything is read and
+/// listed anew: the index cache knows a snapshot as it was when it was last opened, and would not notice what was lost since.
+pub async fn snapshots(repository: &Repository) -> Result<Vec<SnapshotSummary>> {
     let mut summaries = Vec::new();
     for label in repository.labels().await? {
         if label.timestamps.is_empty() {
-            summaries.push(summary(repository, &label, None, cache).await);
+            summaries.push(summary(repository, &label, None).await);
         }
         for timestamp in &label.timestamps {
-            summaries.push(summary(repository, &label, Some(&timestamp.text), cache).await);
+            summaries.push(summary(repository, &label, Some(&timestamp.text)).await);
         }
     }
     Ok(summaries)
 }
 
-async fn summary(
-    repository: &Repository,
-    label: &Label,
-    timestamp: Option<&str>,
-    cache: Option<&IndexCache>,
-) -> SnapshotSummary {
+async fn summary(repository: &Repository, label: &Label, timestamp: Option<&str>) -> SnapshotSummary {
     let mut summary = SnapshotSummary::new(&label.name, timestamp);
-    match repository.snapshot(&label.name, Some(timestamp.unwrap_or(INCOMPLETE)), cache).await {
+    let opened = repository.snapshot(&label.name, Some(timestamp.unwrap_or(INCOMPLETE)), None).await;
+    let unreadable = opened.is_err();
+    match opened {
         Ok(snapshot) => summary.count(&snapshot),
         Err(error) => summary.problems.push(error.to_string()),
     }
@@ -201,15 +198,12 @@ async fn summary(
             summary.problems.push(problem.clone());
         }
     }
-    if timestamp.is_none() {
-        summary.status = SnapshotStatus::Incomplete;
-        let told = summary.problems.iter().any(|problem| problem.starts_with("there is no `__info`"));
-        if !told {
-            summary.problems.insert(0, "there is no `__info`: the backup crashed, or still runs".into());
-        }
-    } else if !summary.problems.is_empty() {
-        summary.status = SnapshotStatus::Broken;
-    }
+    summary.status = match timestamp {
+        // Of a label that cannot be looked into, nobody knows whether it was completed.
+        None if !unreadable => SnapshotStatus::Incomplete,
+        Some(_) if summary.problems.is_empty() => SnapshotStatus::Ok,
+        _ => SnapshotStatus::Broken,
+    };
     summary
 }
 

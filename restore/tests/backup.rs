@@ -65,7 +65,7 @@ async fn what_is_restored_and_backed_up_reads_back_the_same() {
                 table.name
             );
         }
-        let summaries = snapshots(&written, None).await.unwrap();
+        let summaries = snapshots(&written).await.unwrap();
         assert_eq!(summaries.len(), 1);
         assert_eq!(summaries[0].status, SnapshotStatus::Ok, "{summaries:#?}");
         assert_eq!((summaries[0].files, summaries[0].bytes), (report.files, report.bytes));
@@ -117,7 +117,7 @@ async fn what_cannot_be_backed_up_is_refused_and_leaves_no_snapshot() {
     assert!(error.to_string().contains("missing"), "{error}");
     std::fs::rename(&away, header.parent().unwrap()).unwrap();
 
-    assert_eq!(snapshots(&written, None).await.unwrap(), []);
+    assert_eq!(snapshots(&written).await.unwrap(), []);
     run_backup(&written, "x", warehouse.path(), "sr_hub", Vec::new()).await.unwrap();
     let error = refused("x", Vec::new()).await;
     assert_eq!(error.kind, ErrorKind::Exists);
@@ -129,7 +129,7 @@ async fn the_genuine_snapshots_are_surveyed_as_show_snapshot_does() {
     for name in REPOSITORIES {
         let repository = open(&location(name)).await;
         let shown = std::fs::read_to_string(location(name).with_file_name("show_snapshot.tsv")).unwrap();
-        let summaries = snapshots(&repository, None).await.unwrap();
+        let summaries = snapshots(&repository).await.unwrap();
         let found: Vec<String> = summaries
             .iter()
             .map(|summary| {

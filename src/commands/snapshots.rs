@@ -16,6 +16,8 @@ struct Listing<'a> {
     repository: &'a str,
     location: String,
     created: &'a str,
+    /// What is wrong with the repository itself.
+    problems: &'a [String],
     snapshots: Vec<Line<'a>>,
 }
 
@@ -33,8 +35,7 @@ const SHOWN_PROBLEMS: usize = 5;
 pub async fn snapshots(args: &SnapshotsArgs, globals: &Globals) -> anyhow::Result<Outcome> {
     let repository =
         open_repository(&args.repository.repository, args.repository.repository_name.as_deref(), globals).await?;
-    let cache = super::index_cache(globals);
-    let mut found = survey::snapshots(&repository, cache.as_ref()).await?;
+    let mut found = survey::snapshots(&repository).await?;
     if let Some(label) = &args.label {
         found.retain(|snapshot| snapshot.label == *label);
         if found.is_empty() {
@@ -62,6 +63,7 @@ fn listing<'a>(repository: &'a Repository, found: &'a [SnapshotSummary]) -> List
         repository: repository.name(),
         location: repository.storage().describe(),
         created: repository.create_time(),
+        problems: repository.problems(),
         snapshots: found.iter().map(|summary| Line { summary, age_seconds: summary.age_seconds(now) }).collect(),
     }
 }

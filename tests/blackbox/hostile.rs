@@ -318,5 +318,53 @@ fn without_repo_info_the_snapshots_are_there_all_the_same() {
             Some(bytes) => fs::write(&info, bytes).unwrap(),
         }
         victim.others_are_usable();
+        let listed = victim.run(["snapshots".as_ref(), victim.location.as_os_str(), "--json".as_ref()]).ok();
+        assert_eq!(listed.stderr.matches("warning").count(), 1, "said once: {}", listed.stderr);
+        assert!(listed.stderr.contains("/__repo_info"), "{}", listed.stderr);
+        let problems = listed.json()["problems"].as_array().unwrap().clone();
+        assert_eq!(problems.len(), 1, "{problems:?}");
     }
+}
+
+#[test]
+fn what_was_lost_since_the_last_look_is_noticed() {
+    let victim = Victim::new();
+    let status =
+        || victim.run(["snapshots".as_ref(), victim.location.as_os_str(), VICTIM.as_ref(), "--json".as_ref()]).ok();
+    // Looking fills the cache.
+    victim.run(["ls".as_ref(), "-R".as_ref(), victim.location.as_os_str()]).code(0);
+    assert_eq!(status().json()["snapshots"][0]["status"], "ok");
+    let meta = victim.file("__meta.");
+    let bytes = fs::read(&meta).unwrap();
+    fs::write(&meta, &bytes[..3000]).unwrap();
+    assert_eq!(status().json()["snapshots"][0]["status"], "broken", "a truncated __meta");
+    fs::write(&meta, &bytes).unwrap();
+    assert_eq!(status().json()["snapshots"][0]["status"], "ok", "repaired");
+    fs::remove_dir_all(victim.tablet()).unwrap();
+    assert_eq!(status().json()["snapshots"][0]["status"], "broken", "a tablet that is gone");
+}
+
+#[test]
+fn each_fault_is_said_once() {
+    let victim = Victim::new();
+    fs::remove_file(victim.file("__info_")).unwrap();
+    let gone = victim.tablet();
+    fs::remove_dir_all(&gone).unwrap();
+    let listed =
+        victim.run(["snapshots".as_ref(), victim.location.as_os_str(), VICTIM.as_ref(), "--json".as_ref()]).ok().json();
+    let problems = listed["snapshots"][0]["problems"].as_array().unwrap().clone();
+    let about = |what: &str| problems.iter().filter(|problem| problem.as_str().unwrap().contains(what)).count();
+    assert_eq!((about("__info"), about(&name(&gone))), (1, 1), "{problems:?}");
+}
+
+#[test]
+fn a_label_that_cannot_be_looked_into_is_not_called_incomplete() {
+    let victim = Victim::new();
+    let elsewhere = victim.world.path("elsewhere");
+    fs::rename(victim.label(), &elsewhere).unwrap();
+    symlink(&elsewhere, victim.label()).unwrap();
+    let listed =
+        victim.run(["snapshots".as_ref(), victim.location.as_os_str(), VICTIM.as_ref(), "--json".as_ref()]).ok().json();
+    assert_eq!(listed["snapshots"][0]["status"], "broken", "{listed}");
+    assert!(!listed.to_string().contains("crashed"), "{listed}");
 }

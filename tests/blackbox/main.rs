@@ -8,6 +8,7 @@ mod common;
 mod genuine;
 
 mod copies;
+mod documents;
 mod exit_codes;
 mod gallery;
 mod generated;

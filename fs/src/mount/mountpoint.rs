@@ -88,11 +88,22 @@ pub(super) fn refused(path: &Path, allow_other: bool, error: &io::Error) -> Moun
             "there is no /dev/fuse",
             "load the module with `modprobe fuse`; in a container, give it the device: `--device /dev/fuse --cap-add SYS_ADMIN`",
         ),
-        _ if error.kind() == io::ErrorKind::PermissionDenied => {
-            MountError::new(path, reason, "open /dev/fuse for this user, or mount as root")
+        // What fusermount3 says comes with kinds of its own, so the text decides first.
+        _ if allow_other && text.contains("allow_other") => MountError::new(
+            path,
+            reason,
+            "put a line `user_allow_other` into /etc/fuse.conf, mount as root, or do without --allow-other",
+        ),
+        _ if text.contains("no write access") => {
+            MountError::new(path, reason, "mount on a directory that belongs to you")
         }
-        _ if allow_other && text.contains("allow_other") => {
-            MountError::new(path, reason, "put user_allow_other into /etc/fuse.conf, or mount as root")
+        _ if error.kind() == io::ErrorKind::PermissionDenied => MountError::new(
+            path,
+            reason,
+            "this user may not open /dev/fuse: `chmod 666 /dev/fuse` lets everybody, or mount as root",
+        ),
+        _ if text.contains("fusermount") && error.kind() != io::ErrorKind::NotFound => {
+            MountError::new(path, reason, "")
         }
         _ if text.contains("fusermount") || error.kind() == io::ErrorKind::NotFound => {
             MountError::new(path, reason, "users other than root need fusermount3: install the package fuse3")

@@ -329,11 +329,17 @@ pub(super) async fn compare(
     problems.extend(Vec::from(incomplete));
     let strangers = known.iter().filter(|known| !**known).count();
     if strangers > 0 && !catalog.tables.is_empty() {
-        problems.push(format!("{strangers} tablet directories belong to no table of the snapshot"));
+        problems.push(match strangers {
+            1 => "one tablet directory belongs to no table of the snapshot".to_owned(),
+            _ => format!("{strangers} tablet directories belong to no table of the snapshot"),
+        });
     }
     if !content.strays.is_empty() {
         let (first, count) = (content.strays.first().map_or("", |(path, _)| path), content.strays.len());
-        problems.push(format!("{count} files below `{CONTENT}` belong to no tablet, such as `{first}`"));
+        problems.push(match count {
+            1 => format!("`{first}` belongs to no tablet"),
+            _ => format!("{count} files below `{CONTENT}` belong to no tablet, such as `{first}`"),
+        });
     }
     Ok(problems)
 }

@@ -19,7 +19,7 @@ use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 /// A directory on local disk.
@@ -28,7 +28,8 @@ pub struct LocalStorage(Arc<Root>);
 
 #[derive(Debug)]
 struct Root {
-    handle: OwnedFd,
+    /// Opened once, so that what is put in the location's place meanwhile (a mount over it, say) does not divert us.
+    handle: RwLock<Arc<OwnedFd>>,
     location: PathBuf,
 }
 
@@ -42,10 +43,11 @@ impl LocalStorage {
     /// Opens the directory at `location`; it may be a symbolic link to one.
     pub fn open(location: impl Into<PathBuf>) -> Result<LocalStorage> {
         let location = location.into();
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let handle = rustix::fs::open(&location, flags, Mode::empty())
-            .map_err(|errno| failed("open", &location.display().to_string(), errno.into()))?;
-        Ok(LocalStorage(Arc::new(Root { handle, location })))
+        // Absolute, as it may be opened again after the working directory has changed.
+        let location = std::path::absolute(&location).unwrap_or(location);
+        let handle =
+            open_location(&location).map_err(|errno| failed("open", &location.display().to_string(), errno.into()))?;
+        Ok(LocalStorage(Arc::new(Root { handle: RwLock::new(Arc::new(handle)), location })))
     }
 
     /// Opens the directory at `location`, making it and its parents first where they are missing.
@@ -92,14 +94,34 @@ fn failed(action: &'static str, path: &str, error: std::io::Error) -> Repository
     RepositoryError::new(kind, action, shown, error.to_string()).advise(advice).caused_by(error)
 }
 
+/// The location itself may be a symbolic link.
+fn open_location(location: &Path) -> rustix::io::Result<OwnedFd> {
+    rustix::fs::open(location, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
 fn split(path: &str) -> (&str, &str) {
     path.rsplit_once('/').unwrap_or(("", path))
 }
 
 impl Root {
+    /// The root's directory. When the one that was opened is deleted, or its filesystem gone, the one that stands at the location now.
+    fn itself(&self) -> std::io::Result<OwnedFd> {
+        let handle = Arc::clone(&self.handle.read().unwrap_or_else(PoisonError::into_inner));
+        let opened = rustix::fs::openat(&handle, c".", DIRECTORY, Mode::empty());
+        match opened {
+            Ok(opened) if rustix::fs::fstat(&opened)?.st_nlink > 0 => return Ok(opened),
+            Ok(_) | Err(Errno::NOENT | Errno::STALE | Errno::NODEV | Errno::NOTCONN) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let handle = Arc::new(open_location(&self.location)?);
+        let opened = rustix::fs::openat(&handle, c".", DIRECTORY, Mode::empty())?;
+        *self.handle.write().unwrap_or_else(PoisonError::into_inner) = handle;
+        Ok(opened)
+    }
+
     /// The directory `path`, whose components were checked.
     fn directory(&self, path: &str) -> std::io::Result<OwnedFd> {
-        let mut at = rustix::fs::openat(&self.handle, c".", DIRECTORY, Mode::empty())?;
+        let mut at = self.itself()?;
         for part in path.split('/').filter(|part| !part.is_empty()) {
             at = rustix::fs::openat(&at, part, DIRECTORY, Mode::empty())?;
         }
@@ -108,7 +130,7 @@ impl Root {
 
     /// As [`Root::directory`], making what is missing.
     fn make_directory(&self, path: &str) -> std::io::Result<OwnedFd> {
-        let mut at = rustix::fs::openat(&self.handle, c".", DIRECTORY, Mode::empty())?;
+        let mut at = self.itself()?;
         for part in path.split('/').filter(|part| !part.is_empty()) {
             at = match rustix::fs::openat(&at, part, DIRECTORY, Mode::empty()) {
                 Err(Errno::NOENT) => {

@@ -54,7 +54,9 @@ pub(super) fn too_short(path: &str, size: u64, range: &std::ops::Range<u64>) -> 
         path,
         format!("it is {size} bytes long, but bytes {} to {} were asked for", range.start, range.end),
     )
-    .advise("the file was truncated; run `starsnap verify` to see what else is damaged")
+    .advise(
+        "the file was truncated; `starsnap snapshots` says what else is missing, `starsnap restore` checks every byte",
+    )
 }
 
 /// The error of a file that is larger than what may be read whole.
