@@ -43,7 +43,7 @@ fn what_cannot_be_done_is_1_and_says_why() {
     let location = location.to_str().unwrap();
     let warehouse = world.path("warehouse");
     let warehouse = warehouse.to_str().unwrap();
-    world.run(["snapshots", "s3a://bucket/backup"]).code(1).says("s3a");
+    world.run(["snapshots", "gs://bucket/backup"]).code(1).says("s3a://");
     world.run(["snapshots", "hdfs://host:9000/backup"]).code(1).says("hdfs");
     world
         .run(["restore", location, "sr_hub_full", "--table", "no_table", "--warehouse", warehouse])

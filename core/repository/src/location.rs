@@ -1,27 +1,51 @@
 //! Where a repository is, as a user writes it.
 
+mod properties;
+mod s3;
+
+pub(crate) use s3::{Patience, Role, S3Location};
+
 use crate::error::{ErrorKind, RepositoryError, Result};
-use crate::storage::{LocalStorage, Storage};
+use crate::storage::{LocalStorage, Storage, s3 as s3_storage};
+use properties::Properties;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Where a repository is, as a user writes it: a local path or `file://` URL in this release; the stores to come have their own schemes.
+/// Where a repository is, as a user writes it: a local path, a `file://` URL, or `s3a://BUCKET/PATH` with properties.
+/// Secrets in the properties are never shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Location(PathBuf);
+pub struct Location(Place);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    Directory(PathBuf),
+    S3(Box<S3Location>),
+}
 
 impl Location {
-    /// Checks the scheme; a scheme we do not serve is `Unsupported`, saying so. As in Hadoop, what follows `file:` is the path verbatim:
-    /// `%20` in it is no blank.
+    /// As [`Location::with_properties`], without properties.
     pub fn parse(text: &str) -> Result<Location> {
+        Location::with_properties(text, &[])
+    }
+
+    /// Checks the scheme and the properties, given as CREATE REPOSITORY has them. A scheme we do not serve is `Unsupported`, saying so; a
+    /// property that does not exist, or a value that cannot be meant, is `Invalid`. As in Hadoop, what follows `file:` is the path
+    /// verbatim: `%20` in it is no blank. A directory needs no properties: what is given for it is ignored, as StarRocks does with a
+    /// broker's user name and password there.
+    pub fn with_properties(text: &str, properties: &[(String, String)]) -> Result<Location> {
         let invalid = |reason: &str| {
             RepositoryError::new(ErrorKind::Invalid, "use location", format!("{text:?}"), reason)
-                .advise("give a directory, such as /backup or file:///backup")
+                .advise("give a directory, such as /backup or file:///backup, or s3a://BUCKET/PATH")
         };
         if text.is_empty() || text.contains('\0') {
             return Err(invalid("it is no path"));
         }
         let path = match text.split_once("://") {
+            Some((scheme, rest)) if is_s3(scheme) => {
+                let location = S3Location::parse(&scheme.to_ascii_lowercase(), rest, &Properties::read(properties)?)?;
+                return Ok(Location(Place::S3(Box::new(location))));
+            }
             Some(("file", rest)) => {
                 match rest.strip_prefix("localhost/").map_or(rest, |_| &rest["localhost".len()..]) {
                     path if path.starts_with('/') => path,
@@ -35,48 +59,57 @@ impl Location {
                 _ => text,
             },
         };
-        Ok(Location(PathBuf::from(path)))
+        Ok(Location(Place::Directory(PathBuf::from(path))))
     }
 
-    /// As [`Location::parse`], with the properties of CREATE REPOSITORY, which tell a store who asks. A directory needs none: what is given
-    /// for it is ignored, as StarRocks does with a broker's user name and password there.
-    pub fn with_properties(text: &str, properties: &[(String, String)]) -> Result<Location> {
-        let _ = properties;
-        Location::parse(text)
+    /// The directory, where it is one on local disk.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.0 {
+            Place::Directory(path) => Some(path),
+            Place::S3(_) => None,
+        }
     }
 
-    /// The directory.
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-
-    /// The store rooted at the location.
+    /// The store rooted at the location. One that is not local is not asked anything yet.
     pub fn storage(&self) -> Result<Arc<dyn Storage>> {
-        Ok(Arc::new(LocalStorage::open(self.absolute())?))
+        match &self.0 {
+            Place::Directory(path) => Ok(Arc::new(LocalStorage::open(absolute(path))?)),
+            Place::S3(location) => Ok(Arc::new(s3_storage::open(location)?)),
+        }
     }
 
-    /// As [`Location::storage`], for writing: directories that are missing are made.
+    /// As [`Location::storage`], for writing: directories that are missing are made. A bucket must be there.
     pub fn make(&self) -> Result<Arc<dyn Storage>> {
-        Ok(Arc::new(LocalStorage::create(self.absolute())?))
+        match &self.0 {
+            Place::Directory(path) => Ok(Arc::new(LocalStorage::create(absolute(path))?)),
+            Place::S3(_) => self.storage(),
+        }
     }
+}
 
-    /// Without symbolic links where it exists: one directory has one name, in messages and in the index cache.
-    fn absolute(&self) -> PathBuf {
-        self.0.canonicalize().or_else(|_| std::path::absolute(&self.0)).unwrap_or_else(|_| self.0.clone())
-    }
+/// Without symbolic links where it exists: one directory has one name, in messages and in the index cache.
+fn absolute(path: &Path) -> PathBuf {
+    path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
 }
 
 impl From<PathBuf> for Location {
     /// A directory whose name need not be UTF-8.
     fn from(path: PathBuf) -> Location {
-        Location(path)
+        Location(Place::Directory(path))
     }
 }
 
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.display().fmt(f)
+        match &self.0 {
+            Place::Directory(path) => path.display().fmt(f),
+            Place::S3(location) => f.write_str(&location.url()),
+        }
     }
+}
+
+fn is_s3(scheme: &str) -> bool {
+    ["s3a", "s3", "s3n"].iter().any(|served| scheme.eq_ignore_ascii_case(served))
 }
 
 fn is_scheme(text: &str) -> bool {
@@ -85,17 +118,23 @@ fn is_scheme(text: &str) -> bool {
 }
 
 fn unsupported(scheme: &str) -> RepositoryError {
-    let what = match scheme.to_ascii_lowercase().as_str() {
-        "hdfs" | "viewfs" => "HDFS is",
-        "s3" | "s3a" | "s3n" | "oss" | "cosn" | "ks3" | "obs" | "tos" => "object stores of the S3 kind are",
-        "gs" | "gcs" => "Google Cloud Storage is",
-        "wasb" | "wasbs" | "abfs" | "abfss" | "adl" => "Azure storage is",
-        _ => "this scheme is",
+    let (reason, advice) = match scheme.to_ascii_lowercase().as_str() {
+        "gs" | "gcs" => (
+            "Google Cloud Storage is reached by its S3 interoperability",
+            "write s3a:// instead of gs://, with `fs.s3a.endpoint` = storage.googleapis.com and an HMAC key as `fs.s3a.access.key` and `fs.s3a.secret.key`",
+        ),
+        "oss" | "cos" | "cosn" | "obs" | "tos" | "ks3" => (
+            "this scheme is not supported in this release",
+            "where the store has an S3 endpoint, write s3a:// with `aws.s3.endpoint`",
+        ),
+        "hdfs" | "viewfs" => ("HDFS is not supported in this release", COPY),
+        "wasb" | "wasbs" | "abfs" | "abfss" | "adl" => ("Azure storage is not supported in this release", COPY),
+        _ => ("this scheme is not supported in this release", "give a directory, file:// or s3a://"),
     };
-    let reason = format!("{what} not supported in this release, only directories are");
-    RepositoryError::new(ErrorKind::Unsupported, "use location", format!("{scheme}://…"), reason)
-        .advise("copy the repository's directory to a local disk, or mount the store as a filesystem")
+    RepositoryError::new(ErrorKind::Unsupported, "use location", format!("{scheme}://…"), reason).advise(advice)
 }
+
+const COPY: &str = "copy the repository's directory to a local disk or an S3 store, or mount the store as a filesystem";
 
 #[cfg(test)]
 mod tests {
@@ -115,7 +154,7 @@ mod tests {
             ("./1://x", "./1://x"),
         ];
         for (text, path) in cases {
-            assert_eq!(Location::parse(text).unwrap().path(), Path::new(path), "{text}");
+            assert_eq!(Location::parse(text).unwrap().path(), Some(Path::new(path)), "{text}");
         }
     }
 
@@ -124,10 +163,10 @@ mod tests {
         for text in ["", "file://host/x", "file://", "a\0b"] {
             assert_eq!(Location::parse(text).unwrap_err().kind, ErrorKind::Invalid, "{text:?}");
         }
-        for scheme in ["hdfs", "s3", "s3a", "oss", "gs", "wasb", "abfss", "webdav", "HDFS"] {
+        for scheme in ["hdfs", "viewfs", "oss", "gs", "wasb", "abfss", "webdav", "HDFS"] {
             let error = Location::parse(&format!("{scheme}://user:secret@host/path")).unwrap_err();
             assert_eq!(error.kind, ErrorKind::Unsupported);
-            assert!(error.to_string().contains(scheme) && !error.to_string().contains("secret"), "{error}");
+            assert!(error.to_string().contains(scheme) && !error.to_string().contains("secret@"), "{error}");
         }
     }
 }

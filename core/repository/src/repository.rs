@@ -296,8 +296,11 @@ fn name_of(directory: &str) -> Option<&str> {
 
 /// The name of the repository whose directory `location` is, by that directory's name.
 fn directory_name(location: &Location) -> Option<String> {
-    let path = location.path().canonicalize().ok()?;
-    let given = location.path().file_name().and_then(|name| name.to_str()).and_then(name_of);
+    let Some(path) = location.path() else {
+        return name_of(location.to_string().rsplit('/').next()?).map(str::to_owned);
+    };
+    let path = path.canonicalize().ok()?;
+    let given = location.path()?.file_name().and_then(|name| name.to_str()).and_then(name_of);
     given.or_else(|| path.file_name().and_then(|name| name.to_str()).and_then(name_of)).map(str::to_owned)
 }
 

@@ -5,6 +5,7 @@
 mod local;
 mod object;
 mod path;
+pub(crate) mod s3;
 
 pub use local::LocalStorage;
 pub use object::ObjectStorage;

@@ -8,6 +8,9 @@ use starsnap_repository::storage::{EntryKind, LocalStorage, ObjectStorage, Stora
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+#[path = "support/s3_server.rs"]
+mod s3_server;
+
 /// A store under test, empty, and what must outlive it.
 struct Store {
     name: &'static str,
@@ -21,11 +24,28 @@ fn stores() -> Vec<Store> {
     let fs = opendal::services::Fs::default().root(disk.path().to_str().unwrap());
     let fs = opendal::Operator::new(fs).unwrap();
     let memory = opendal::Operator::new(opendal::services::Memory::default()).unwrap();
-    vec![
+    let server = s3_server::Server::start();
+    let s3 = server.location("some/where").storage().unwrap();
+    let mut stores = vec![
         Store { name: "local", storage: Arc::new(LocalStorage::open(local.path()).unwrap()), _dir: Some(local) },
         Store { name: "opendal fs", storage: Arc::new(ObjectStorage::new(fs, "fs")), _dir: Some(disk) },
         Store { name: "opendal memory", storage: Arc::new(ObjectStorage::new(memory, "memory")), _dir: None },
-    ]
+        Store { name: "S3", storage: s3, _dir: None },
+    ];
+    stores.extend(real_s3());
+    stores
+}
+
+/// A real server, where `STARSNAP_TEST_S3` names a location of tests on one and `STARSNAP_TEST_S3_PROPERTIES` a file with its properties.
+fn real_s3() -> Option<Store> {
+    let location = std::env::var("STARSNAP_TEST_S3").ok()?;
+    let properties = std::fs::read_to_string(std::env::var("STARSNAP_TEST_S3_PROPERTIES").unwrap()).unwrap();
+    let pair = |line: &str| line.split_once('=').map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()));
+    let properties: Vec<_> = properties.lines().filter_map(pair).collect();
+    let fresh = tempfile::tempdir().unwrap();
+    let location = format!("{location}/{}", fresh.path().file_name().unwrap().to_str().unwrap());
+    let storage = starsnap_repository::Location::with_properties(&location, &properties).unwrap().storage().unwrap();
+    Some(Store { name: "real S3", storage, _dir: Some(fresh) })
 }
 
 async fn put(store: &Store, path: &str, bytes: &[u8]) {

@@ -2,11 +2,12 @@
 //! `/`, which some tools leave as markers of directories, are no files.
 
 use super::path::{check, check_file, part_of, range_len, too_large, too_short};
+use super::s3::Refusal;
 use super::{Entry, EntryKind, Storage, Writer};
 use crate::error::{ErrorKind, RepositoryError, Result};
 use async_trait::async_trait;
-use bytes::Bytes;
-use futures::TryStreamExt;
+use bytes::{Bytes, BytesMut};
+use futures::{StreamExt, TryStreamExt};
 use opendal::{EntryMode, Metadata, Operator};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +17,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct ObjectStorage {
     operator: Operator,
     description: String,
+    remote: Option<Remote>,
+}
+
+/// How a store is used whose requests cost milliseconds. Sizes in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Remote {
+    /// Asked for at once; longer reads are several requests side by side.
+    pub(super) read_block: u64,
+    pub(super) reads_at_once: usize,
+    /// Longer files are written in parts.
+    pub(super) part: usize,
+    pub(super) parts_at_once: usize,
+    /// Longer files are copied in parts: one request for a whole one would outlast every deadline.
+    pub(super) copy_part: usize,
+    /// Keys in an answer to a listing.
+    pub(super) page: usize,
+    pub(super) lists_at_once: usize,
 }
 
 /// How much is read at a time when a copy has to pass through here.
@@ -24,7 +42,46 @@ const COPY_BLOCK: u64 = 8 << 20;
 impl ObjectStorage {
     /// The store of `operator`, rooted where the operator is. `description` names it in messages and must hold no secrets.
     pub fn new(operator: Operator, description: impl Into<String>) -> ObjectStorage {
-        ObjectStorage { operator, description: description.into() }
+        ObjectStorage { operator, description: description.into(), remote: None }
+    }
+
+    /// The same, for a store that is far away.
+    pub(super) fn remote(self, remote: Remote) -> ObjectStorage {
+        ObjectStorage { remote: Some(remote), ..self }
+    }
+
+    /// All below `dir` in one listing; where that takes several pages, its directories side by side. StarRocks puts a snapshot's tables
+    /// below a directory of the database, so one that stands alone is looked through.
+    async fn far_listing(&self, dir: &str, remote: Remote) -> Result<Vec<Entry>> {
+        check("list", dir)?;
+        let prefix = if dir.is_empty() { "/".to_owned() } else { format!("{dir}/") };
+        let lister =
+            self.operator.lister_with(&prefix).recursive(true).await.map_err(|error| failed("list", dir, error))?;
+        let first: Vec<_> = lister.take(remote.page).try_collect().await.map_err(|error| failed("list", dir, error))?;
+        if first.len() < remote.page {
+            let found: Vec<_> = first.into_iter().filter_map(|entry| entry_of(dir, entry, true)).collect();
+            if found.is_empty() {
+                self.is_directory(dir).await?;
+            }
+            return Ok(found);
+        }
+        let mut found = Vec::new();
+        let mut at = dir.to_owned();
+        let directories = loop {
+            let (below, files): (Vec<_>, Vec<_>) =
+                self.listing(&at, false).await?.into_iter().partition(|entry| entry.kind == EntryKind::Directory);
+            found.extend(files);
+            match below.as_slice() {
+                [alone] => at = alone.path.clone(),
+                _ => break below,
+            }
+        };
+        let listings =
+            directories.into_iter().map(|directory| async move { self.listing(&directory.path, true).await });
+        let below: Vec<_> =
+            futures::stream::iter(listings).buffer_unordered(remote.lists_at_once).try_collect().await?;
+        found.extend(below.into_iter().flatten());
+        Ok(found)
     }
 
     async fn listing(&self, dir: &str, recursive: bool) -> Result<Vec<Entry>> {
@@ -85,8 +142,22 @@ impl ObjectStorage {
         }
     }
 
+    /// As [`failed`]. Stores answer HEAD without words, so a listing is asked for the cause.
+    async fn explained(&self, action: &'static str, path: &str, error: opendal::Error) -> RepositoryError {
+        if refusal(&error).is_some_and(|refusal| refusal.code.is_empty())
+            && let Err(worded) = self.operator.list_with("/").limit(1).await
+            && refusal(&worded).is_some()
+        {
+            return failed(action, path, worded);
+        }
+        failed(action, path, error)
+    }
+
     async fn file_size(&self, action: &'static str, path: &str) -> Result<u64> {
-        let metadata = self.operator.stat(path).await.map_err(|error| failed(action, path, error))?;
+        let metadata = match self.operator.stat(path).await {
+            Ok(metadata) => metadata,
+            Err(error) => return Err(self.explained(action, path, error).await),
+        };
         if !metadata.is_file() {
             return Err(RepositoryError::new(ErrorKind::Invalid, action, path, "it is not a regular file"));
         }
@@ -94,7 +165,32 @@ impl ObjectStorage {
     }
 
     async fn read_exactly(&self, path: &str, range: Range<u64>) -> opendal::Result<Bytes> {
-        Ok(self.operator.read_with(path).range(range).await?.to_bytes())
+        let Some(remote) = self.remote.filter(|remote| range.end - range.start > remote.read_block) else {
+            return Ok(self.operator.read_with(path).range(range).await?.to_bytes());
+        };
+        let count = (range.end - range.start).div_ceil(remote.read_block);
+        let blocks = (0..count).map(|n| {
+            let start = range.start + n * remote.read_block;
+            let block = start..range.end.min(start.saturating_add(remote.read_block));
+            async move {
+                let len = block.end - block.start;
+                let bytes = self.operator.read_with(path).range(block).await?.to_bytes();
+                if bytes.len() as u64 == len {
+                    return Ok(bytes);
+                }
+                Err(opendal::Error::new(
+                    opendal::ErrorKind::Unexpected,
+                    format!("{} bytes came instead of {len}", bytes.len()),
+                ))
+            }
+        });
+        let mut blocks = futures::stream::iter(blocks).buffered(remote.reads_at_once);
+        // Grown as bytes come: the length that was asked for may be any.
+        let mut whole = BytesMut::new();
+        while let Some(block) = blocks.try_next().await? {
+            whole.extend_from_slice(&block);
+        }
+        Ok(whole.freeze())
     }
 
     /// Copies through here, for stores that cannot by themselves.
@@ -144,8 +240,16 @@ fn described(path: &str, metadata: &Metadata) -> Entry {
     Entry { path: path.to_owned(), kind, size, modified: metadata.last_modified().map(Into::into) }
 }
 
+fn refusal(error: &opendal::Error) -> Option<&Refusal> {
+    std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<Refusal>())
+}
+
 fn failed(action: &'static str, path: &str, error: opendal::Error) -> RepositoryError {
     use opendal::ErrorKind as Store;
+    if let Some(Refusal { kind, reason, advice, .. }) = refusal(&error).cloned() {
+        let shown = if path.is_empty() { "the location's directory" } else { path };
+        return RepositoryError::new(kind, action, shown, reason).advise(advice);
+    }
     // Of a filesystem, opendal passes this one on unnamed.
     let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
     let below_a_file = cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::NotADirectory);
@@ -176,17 +280,25 @@ impl Storage for ObjectStorage {
     }
 
     async fn list_recursive(&self, dir: &str) -> Result<Vec<Entry>> {
-        self.listing(dir, true).await
+        match self.remote {
+            Some(remote) => self.far_listing(dir, remote).await,
+            None => self.listing(dir, true).await,
+        }
     }
 
     async fn stat(&self, path: &str) -> Result<Entry> {
         check("look at", path)?;
         match self.operator.stat(if path.is_empty() { "/" } else { path }).await {
             Ok(metadata) => Ok(described(path, &metadata)),
-            Err(error) if error.kind() == opendal::ErrorKind::NotFound && self.is_directory(path).await.is_ok() => {
-                Ok(Entry { path: path.to_owned(), kind: EntryKind::Directory, size: 0, modified: None })
-            }
-            Err(error) => Err(failed("look at", path, error)),
+            Err(error) if error.kind() == opendal::ErrorKind::NotFound => match self.is_directory(path).await {
+                Ok(()) => Ok(Entry { path: path.to_owned(), kind: EntryKind::Directory, size: 0, modified: None }),
+                Err(cause) if cause.kind == ErrorKind::NotFound && cause.advice.is_empty() => {
+                    Err(failed("look at", path, error))
+                }
+                // The bucket itself is not there, or the store is gone meanwhile.
+                Err(cause) => Err(cause),
+            },
+            Err(error) => Err(self.explained("look at", path, error).await),
         }
     }
 
@@ -200,7 +312,9 @@ impl Storage for ObjectStorage {
         }
         match self.read_exactly(path, range.clone()).await {
             Ok(bytes) if bytes.len() == len => Ok(bytes),
-            Err(error) if error.kind() == opendal::ErrorKind::NotFound => Err(failed("read", path, error)),
+            Err(error) if error.kind() == opendal::ErrorKind::NotFound || refusal(&error).is_some() => {
+                Err(failed("read", path, error))
+            }
             other => {
                 // Stores say it in many ways that a file ends before the range does.
                 let size = self.file_size("read", path).await?;
@@ -232,8 +346,13 @@ impl Storage for ObjectStorage {
         // Where the store renames in one step, a temporary name keeps the final one clean. Object stores show an object only once it is
         // closed, and their rename would copy.
         let part = if self.operator.info().capability().rename { own_part_of(path) } else { path.to_owned() };
-        let inner = self.operator.writer(&part).await.map_err(|error| failed("write", path, error))?;
-        Ok(Box::new(ObjectWriter { inner: Some(inner), operator: self.operator.clone(), part, path: path.to_owned() }))
+        let opened = match self.remote {
+            Some(remote) => self.operator.writer_with(&part).chunk(remote.part).concurrent(remote.parts_at_once).await,
+            None => self.operator.writer(&part).await,
+        };
+        let inner = opened.map_err(|error| failed("write", path, error))?;
+        let (operator, path) = (self.operator.clone(), path.to_owned());
+        Ok(Box::new(ObjectWriter { inner: Some(inner), operator, part, path, written: 0 }))
     }
 
     async fn copy(&self, from: &str, to: &str) -> Result<()> {
@@ -244,7 +363,17 @@ impl Storage for ObjectStorage {
             return self.copy_through(from, to).await;
         }
         let target = if capability.rename { part_of(to) } else { to.to_owned() };
-        self.operator.copy(from, &target).await.map_err(|error| failed("copy", from, error))?;
+        let copied = match self.remote {
+            Some(remote) => {
+                self.operator.copy_with(from, &target).chunk(remote.copy_part).concurrent(4).await.map(drop)
+            }
+            None => self.operator.copy(from, &target).await.map(drop),
+        };
+        match copied {
+            Err(error) if error.kind() == opendal::ErrorKind::Unsupported => return self.copy_through(from, to).await,
+            Err(error) => return Err(self.explained("copy", from, error).await),
+            Ok(()) => {}
+        }
         if target != to {
             self.operator.rename(&target, to).await.map_err(|error| failed("copy", from, error))?;
         }
@@ -266,6 +395,16 @@ struct ObjectWriter {
     operator: Operator,
     part: String,
     path: String,
+    written: u64,
+}
+
+impl ObjectWriter {
+    /// Whether the file stands although closing failed: when the answer to the request that completes it was lost, the next attempt finds
+    /// nothing left to complete.
+    async fn stands(&self, error: &opendal::Error) -> bool {
+        let lost = error.kind() == opendal::ErrorKind::NotFound && self.part == self.path;
+        lost && self.operator.stat(&self.path).await.is_ok_and(|found| found.content_length() == self.written)
+    }
 }
 
 /// A temporary name that no other writer of this process has: one that was dropped is cleared away while the next may already write.
@@ -289,8 +428,10 @@ async fn give_up(mut inner: opendal::Writer, operator: Operator, part: String, t
 impl Writer for ObjectWriter {
     async fn write(&mut self, bytes: Bytes) -> Result<()> {
         let mut inner = self.inner.take().ok_or_else(|| finished(&self.path))?;
+        let len = bytes.len() as u64;
         match inner.write(bytes).await {
             Ok(()) => {
+                self.written += len;
                 self.inner = Some(inner);
                 Ok(())
             }
@@ -312,6 +453,7 @@ impl Writer for ObjectWriter {
         };
         match placed.await {
             Ok(()) => Ok(()),
+            Err(error) if self.stands(&error).await => Ok(()),
             Err(error) => {
                 give_up(inner, self.operator.clone(), self.part.clone(), self.part != self.path).await;
                 Err(failed("write", &self.path, error))

@@ -1,0 +1,317 @@
+//! A location in an object store that speaks S3, and everything its properties say.
+
+use super::properties::{Properties, Secret, Setting, invalid};
+use crate::error::{ErrorKind, RepositoryError, Result};
+use reqwest::Url;
+use std::time::Duration;
+
+/// A bucket, a path in it, and how to get there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct S3Location {
+    /// As the user wrote it: `s3a`, `s3` or `s3n`.
+    pub(crate) scheme: String,
+    pub(crate) bucket: String,
+    /// Without slashes at its ends; empty for the bucket itself.
+    pub(crate) root: String,
+    /// `http(s)://host[:port]`, without the bucket.
+    pub(crate) endpoint: String,
+    pub(crate) region: String,
+    pub(crate) path_style: bool,
+    pub(crate) keys: Option<StaticKeys>,
+    pub(crate) instance_profile: bool,
+    pub(crate) role: Option<Role>,
+    pub(crate) patience: Patience,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StaticKeys {
+    pub(crate) access: Secret,
+    pub(crate) secret: Secret,
+    pub(crate) token: Option<Secret>,
+}
+
+/// A role to assume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Role {
+    pub(crate) arn: String,
+    pub(crate) external_id: Option<Secret>,
+    pub(crate) session_name: String,
+    /// Where AssumeRole is asked for.
+    pub(crate) sts_endpoint: String,
+}
+
+/// How long to wait and how often to try again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Patience {
+    pub(crate) attempts: u32,
+    /// Before the second attempt; doubled before each further one.
+    pub(crate) interval: Duration,
+    pub(crate) connect: Duration,
+    /// Without a single byte.
+    pub(crate) idle: Duration,
+    /// One attempt, from the first byte sent to the last received.
+    pub(crate) request: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Patience {
+        let seconds = Duration::from_secs;
+        Patience {
+            attempts: 6,
+            interval: Duration::from_millis(300),
+            connect: seconds(10),
+            idle: seconds(20),
+            request: seconds(120),
+        }
+    }
+}
+
+const AWS: [&str; 2] = [".amazonaws.com", ".amazonaws.com.cn"];
+
+impl S3Location {
+    /// `rest` is what follows `<scheme>://`.
+    pub(super) fn parse(scheme: &str, rest: &str, properties: &Properties) -> Result<S3Location> {
+        let (bucket, root) = rest.split_once('/').unwrap_or((rest, ""));
+        check_bucket(scheme, bucket)?;
+        let root = root.trim_matches('/');
+        if root.split('/').any(|part| matches!(part, "." | "..")) || root.contains("//") || root.contains('\0') {
+            let reason = "the path in the bucket has empty components, `.` or `..`";
+            return Err(RepositoryError::new(ErrorKind::Invalid, "use location", format!("{scheme}://…"), reason));
+        }
+        let env =
+            |names: &[&str]| names.iter().find_map(|name| std::env::var(name).ok().filter(|text| !text.is_empty()));
+        let given = match properties.text(Setting::Endpoint) {
+            Some(endpoint) => Some((endpoint.to_owned(), properties.name(Setting::Endpoint))),
+            None => env(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]).map(|endpoint| (endpoint, "AWS_ENDPOINT_URL")),
+        };
+        let ssl = properties.flag(Setting::Ssl)?.unwrap_or(true);
+        let given = given.map(|(endpoint, name)| origin(&endpoint, name, ssl, bucket)).transpose()?;
+        let stated = properties.text(Setting::Region).map(str::to_owned);
+        let region = stated
+            .or_else(|| given.as_ref().and_then(region_of))
+            .or_else(|| env(&["AWS_REGION", "AWS_DEFAULT_REGION"]))
+            .unwrap_or_else(|| "us-east-1".to_owned());
+        if region.is_empty() || region.len() > 64 || !region.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
+            return Err(invalid(
+                "aws.s3.region",
+                "a region consists of letters, digits and hyphens, such as `eu-central-1`",
+            ));
+        }
+        let suffix = if region.starts_with("cn-") { AWS[1] } else { AWS[0] };
+        let protocol = if ssl { "https" } else { "http" };
+        let endpoint = match given {
+            Some(url) if url.host_str() != Some("s3.amazonaws.com") => url.as_str().trim_end_matches('/').to_owned(),
+            // The global address serves one region only.
+            _ => format!("{protocol}://s3.{region}{suffix}"),
+        };
+        let aws = AWS.iter().any(|aws| endpoint.ends_with(aws));
+        let path_style = match properties.flag(Setting::PathStyle)? {
+            // A certificate of *.s3.… does not cover a bucket with a dot in it.
+            Some(false) if !bucket.contains('.') => false,
+            None if aws && !bucket.contains('.') => false,
+            _ => true,
+        };
+        let sts = if aws { format!("{protocol}://sts.{region}{suffix}") } else { endpoint.clone() };
+        Ok(S3Location {
+            scheme: scheme.to_owned(),
+            bucket: bucket.to_owned(),
+            root: root.to_owned(),
+            region,
+            path_style,
+            keys: keys(properties)?,
+            instance_profile: properties.flag(Setting::InstanceProfile)?.unwrap_or(false),
+            role: role(properties, ssl, sts)?,
+            patience: patience(properties)?,
+            endpoint,
+        })
+    }
+
+    /// The location as the user wrote it.
+    pub(crate) fn url(&self) -> String {
+        let (scheme, bucket, root) = (&self.scheme, &self.bucket, &self.root);
+        if root.is_empty() { format!("{scheme}://{bucket}") } else { format!("{scheme}://{bucket}/{root}") }
+    }
+}
+
+fn check_bucket(scheme: &str, bucket: &str) -> Result<()> {
+    let wrong = |reason: &str| {
+        // Whatever stands there may hold secrets, so it is not repeated.
+        Err(RepositoryError::new(ErrorKind::Invalid, "use location", format!("{scheme}://…"), reason)
+            .advise("write s3a://BUCKET/PATH, and keys as properties"))
+    };
+    match bucket {
+        "" => wrong("it names no bucket"),
+        _ if bucket.contains(['@', ':']) => wrong("keys in a location are not accepted"),
+        _ if bucket.len() > 255 || !bucket.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) => {
+            wrong("a bucket's name consists of letters, digits, dots and hyphens")
+        }
+        _ if bucket.starts_with('.') || bucket.contains("..") => wrong("a bucket's name has no empty part"),
+        _ => Ok(()),
+    }
+}
+
+/// The origin of an endpoint as it is written: with or without a scheme, a slash, or the bucket in front.
+fn origin(text: &str, name: &str, ssl: bool, bucket: &str) -> Result<Url> {
+    let wrong = |reason: &str| invalid(name, reason).advise("write a host with an optional port, or an http(s):// URL");
+    let whole = match text.split_once("://") {
+        Some(("http" | "https", _)) => text.to_owned(),
+        Some(_) => return Err(wrong("an endpoint is reached by http or https")),
+        None => format!("{}://{text}", if ssl { "https" } else { "http" }),
+    };
+    let mut url = Url::parse(&whole).map_err(|error| wrong(&format!("it is no address: {error}")))?;
+    if url.host_str().is_none_or(str::is_empty) || !url.username().is_empty() || url.password().is_some() {
+        return Err(wrong("it is no address of a host"));
+    }
+    if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong("an endpoint has no path"));
+    }
+    let bare = url.host_str().and_then(|host| host.strip_prefix(&format!("{bucket}."))).map(str::to_owned);
+    if let Some(host) = bare {
+        url.set_host(Some(&host)).map_err(|error| wrong(&error.to_string()))?;
+    }
+    Ok(url)
+}
+
+/// The region in a host name such as `s3.eu-central-1.amazonaws.com` or `s3-eu-west-1.amazonaws.com`.
+fn region_of(endpoint: &Url) -> Option<String> {
+    let host = endpoint.host_str()?;
+    let stem = AWS.iter().find_map(|suffix| host.strip_suffix(suffix))?;
+    let stem = stem.strip_prefix("s3")?;
+    stem.split(['.', '-'].as_slice()).next()?;
+    let region = stem.trim_start_matches(['.', '-']);
+    let region = region.trim_start_matches("dualstack.").trim_start_matches("fips.");
+    (!region.is_empty() && region.contains('-') && !region.contains('.')).then(|| region.to_owned())
+}
+
+fn keys(properties: &Properties) -> Result<Option<StaticKeys>> {
+    let token = properties.secret(Setting::SessionToken);
+    match (properties.secret(Setting::AccessKey), properties.secret(Setting::SecretKey)) {
+        (Some(access), Some(secret)) => Ok(Some(StaticKeys { access, secret, token })),
+        (None, None) if token.is_none() => Ok(None),
+        (None, _) => Err(invalid("aws.s3.access_key", "a secret key or session token is given, but no access key")),
+        (_, None) => Err(invalid("aws.s3.secret_key", "an access key is given, but no secret key")),
+    }
+}
+
+fn role(properties: &Properties, ssl: bool, sts: String) -> Result<Option<Role>> {
+    let Some(arn) = properties.text(Setting::RoleArn) else {
+        return match properties.text(Setting::ExternalId) {
+            Some(_) => Err(invalid(
+                properties.name(Setting::ExternalId),
+                "it belongs to a role, but there is no `aws.s3.iam_role_arn`",
+            )),
+            None => Ok(None),
+        };
+    };
+    if !arn.starts_with("arn:") || arn.split(':').count() < 6 {
+        return Err(invalid(properties.name(Setting::RoleArn), "a role is written arn:aws:iam::ACCOUNT:role/NAME"));
+    }
+    let sts_endpoint = match properties.text(Setting::StsEndpoint) {
+        Some(text) => {
+            origin(text, properties.name(Setting::StsEndpoint), ssl, "")?.as_str().trim_end_matches('/').to_owned()
+        }
+        None => sts,
+    };
+    Ok(Some(Role {
+        arn: arn.to_owned(),
+        external_id: properties.secret(Setting::ExternalId),
+        session_name: properties.text(Setting::SessionName).unwrap_or("starsnap").to_owned(),
+        sts_endpoint,
+    }))
+}
+
+fn patience(properties: &Properties) -> Result<Patience> {
+    let usual = Patience::default();
+    let attempts = properties.number(Setting::Attempts, 100)?.and_then(|number| u32::try_from(number).ok());
+    Ok(Patience {
+        attempts: attempts.unwrap_or(usual.attempts),
+        interval: properties.time(Setting::RetryInterval)?.unwrap_or(usual.interval),
+        connect: properties.time(Setting::ConnectTimeout)?.unwrap_or(usual.connect),
+        idle: properties.time(Setting::IdleTimeout)?.unwrap_or(usual.idle),
+        request: properties.time(Setting::RequestTimeout)?.unwrap_or(usual.request),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    fn parse(rest: &str, given: &[(&str, &str)]) -> Result<S3Location> {
+        let given: Vec<_> = given.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        S3Location::parse("s3a", rest, &Properties::read(&given)?)
+    }
+
+    #[test]
+    fn endpoints_regions_and_styles() {
+        let cases = [
+            ("s3.eu-central-1.amazonaws.com", "https://s3.eu-central-1.amazonaws.com", "eu-central-1", false),
+            ("https://s3-eu-west-1.amazonaws.com/", "https://s3-eu-west-1.amazonaws.com", "eu-west-1", false),
+            ("s3.cn-north-1.amazonaws.com.cn", "https://s3.cn-north-1.amazonaws.com.cn", "cn-north-1", false),
+            (
+                "s3.dualstack.us-west-2.amazonaws.com",
+                "https://s3.dualstack.us-west-2.amazonaws.com",
+                "us-west-2",
+                false,
+            ),
+            ("bucket.s3.us-west-2.amazonaws.com", "https://s3.us-west-2.amazonaws.com", "us-west-2", false),
+            ("storage.googleapis.com", "https://storage.googleapis.com", "us-east-1", true),
+            ("http://minio:9000", "http://minio:9000", "us-east-1", true),
+            ("minio:9000", "https://minio:9000", "us-east-1", true),
+        ];
+        for (given, endpoint, region, path_style) in cases {
+            let location = parse("bucket/a/b/", &[("aws.s3.endpoint", given)]).unwrap();
+            assert_eq!((location.endpoint.as_str(), location.path_style), (endpoint, path_style), "{given}");
+            // Elsewhere the environment may state a region.
+            if given.contains("amazonaws") {
+                assert_eq!(location.region, region, "{given}");
+            }
+            assert_eq!((location.bucket.as_str(), location.root.as_str()), ("bucket", "a/b"));
+            assert_eq!(location.url(), "s3a://bucket/a/b");
+        }
+        let plain = parse("b", &[("aws.s3.endpoint", "h:1"), ("aws.s3.enable_ssl", "false"), ("aws.s3.region", "x-1")])
+            .unwrap();
+        assert_eq!((plain.endpoint.as_str(), plain.region.as_str()), ("http://h:1", "x-1"));
+        let aws = parse("b", &[("aws.s3.endpoint", "s3.amazonaws.com"), ("aws.s3.region", "eu-west-3")]).unwrap();
+        assert_eq!(aws.endpoint, "https://s3.eu-west-3.amazonaws.com");
+        let dotted = parse("a.b", &[("aws.s3.endpoint", "s3.eu-west-3.amazonaws.com")]).unwrap();
+        assert!(dotted.path_style);
+        let forced = parse("b", &[("aws.s3.endpoint", "h"), ("aws.s3.enable_path_style_access", "false")]).unwrap();
+        assert!(!forced.path_style);
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_without_secrets() {
+        for rest in ["", "/x", "key:hidden@bucket/x", "a b/x", "..", "b/a/../c", "b/a//c"] {
+            let error = parse(rest, &[]).unwrap_err();
+            assert!(error.kind == ErrorKind::Invalid && !error.to_string().contains("hidden"), "{error}");
+        }
+        let bad: &[&[(&str, &str)]] = &[
+            &[("aws.s3.endpoint", "ftp://h")],
+            &[("aws.s3.endpoint", "h/path")],
+            &[("aws.s3.endpoint", "https://u:hidden@h")],
+            &[("aws.s3.access_key", "a")],
+            &[("aws.s3.secret_key", "hidden")],
+            &[("aws.s3.external_id", "hidden")],
+            &[("aws.s3.iam_role_arn", "role")],
+            &[("aws.s3.region", "eu west")],
+            &[("fs.s3a.attempts.maximum", "0")],
+        ];
+        for given in bad {
+            let error = parse("b", given).unwrap_err();
+            assert!(error.kind == ErrorKind::Invalid && !error.to_string().contains("hidden"), "{given:?} {error}");
+        }
+    }
+
+    #[test]
+    fn roles_and_keys() {
+        let arn = "arn:aws:iam::1:role/r";
+        let on_aws =
+            parse("b", &[("aws.s3.iam_role_arn", arn), ("aws.s3.endpoint", "s3.eu-west-3.amazonaws.com")]).unwrap();
+        assert_eq!(on_aws.role.unwrap().sts_endpoint, "https://sts.eu-west-3.amazonaws.com");
+        let own = [("aws.s3.iam_role_arn", arn), ("aws.s3.endpoint", "http://h:1"), ("aws.s3.external_id", "hidden")];
+        let own = parse("b", &own).unwrap();
+        assert!(!format!("{own:?}").contains("hidden"));
+        assert_eq!(own.role.unwrap().sts_endpoint, "http://h:1");
+    }
+}

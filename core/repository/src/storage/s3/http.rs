@@ -1,0 +1,270 @@
+//! One request to the store, tried until it is answered whole: signed anew for each attempt, within deadlines, the answer's body read to
+//! its end before anybody sees it. So a reset, truncated or stalled answer is a failed attempt like any other.
+
+use super::credentials::Credentials;
+use super::refusal::{Refusal, element};
+use crate::error::ErrorKind;
+use crate::location::{Patience, S3Location};
+use bytes::{Bytes, BytesMut};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode, header};
+use opendal::{Buffer, HttpBody, HttpTransport};
+use reqsign_aws_v4::RequestSigner;
+use reqsign_core::{Context, SignRequest};
+use std::hash::{BuildHasher, Hasher};
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
+
+/// Longest body we take: a block of a file, or a page of a listing whose keys are as long as they may be.
+const MAX_BODY: usize = 64 << 20;
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// The way to one store.
+pub(super) struct Transport {
+    client: reqwest::Client,
+    credentials: Credentials,
+    signer: RequestSigner,
+    patience: Patience,
+    bucket: String,
+    region: String,
+    endpoint: String,
+}
+
+/// What became of an attempt.
+enum Attempt {
+    Answered(http::response::Parts, Bytes),
+    /// May go better next time.
+    Failed(Refusal),
+    /// Will not.
+    Refused(Refusal),
+}
+
+/// A client of HTTP whose TLS is rustls with ring.
+pub(super) fn client(patience: &Patience, proxied: bool) -> Result<reqwest::Client, Refusal> {
+    // Whoever embeds us may have chosen another provider before: then that one is used.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut client = reqwest::Client::builder()
+        .user_agent(concat!("starsnap/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(patience.connect)
+        .read_timeout(patience.idle)
+        .pool_idle_timeout(Duration::from_secs(30))
+        .tcp_nodelay(true);
+    if !proxied {
+        client = client.no_proxy();
+    }
+    client.build().map_err(|error| {
+        Refusal::new(ErrorKind::Io, chain(&error), "check the certificates of this machine (package ca-certificates)")
+    })
+}
+
+impl Transport {
+    pub(super) fn new(location: &S3Location) -> Result<Transport, Refusal> {
+        let host = reqwest::Url::parse(&location.endpoint).ok().and_then(|url| url.host_str().map(str::to_owned));
+        let host = host.unwrap_or_default();
+        let ip = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+        let here = host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback());
+        Ok(Transport {
+            client: client(&location.patience, !here)?,
+            credentials: Credentials::new(location)?,
+            signer: RequestSigner::new("s3", &location.region),
+            patience: location.patience,
+            bucket: location.bucket.clone(),
+            region: location.region.clone(),
+            endpoint: location.endpoint.clone(),
+        })
+    }
+
+    async fn answer(&self, parts: &Parts, body: &Bytes) -> Result<(http::response::Parts, Bytes), Refusal> {
+        // A server that is slow in every attempt must not take all the attempts' time.
+        let deadline = Instant::now() + self.patience.request.saturating_mul(2);
+        let mut renewed = false;
+        let mut attempt = 1;
+        loop {
+            let outcome = match timeout(self.patience.request, self.attempt(parts, body)).await {
+                Ok(outcome) => outcome,
+                Err(_) => Attempt::Failed(Refusal::new(
+                    ErrorKind::Unavailable,
+                    format!("{} took longer than {:?} to answer", self.endpoint, self.patience.request),
+                    "check the network; try again",
+                )),
+            };
+            let failure = match outcome {
+                Attempt::Answered(answer, body) => return Ok((answer, body)),
+                // A session that ended early, or was replaced: once.
+                Attempt::Refused(refusal)
+                    if refusal.code == "ExpiredToken" && !renewed && self.credentials.renew().await =>
+                {
+                    renewed = true;
+                    continue;
+                }
+                Attempt::Refused(refusal) => return Err(refusal),
+                Attempt::Failed(failure) => failure,
+            };
+            let pause = pause(self.patience.interval, attempt);
+            if attempt >= self.patience.attempts || Instant::now() + pause >= deadline {
+                let reason = match attempt {
+                    1 => failure.reason,
+                    _ => format!("{}, after {attempt} attempts", failure.reason),
+                };
+                return Err(Refusal { reason, ..failure });
+            }
+            tracing::debug!("attempt {attempt} of {} {}: {}", parts.method, parts.uri.path(), failure.reason);
+            tokio::time::sleep(pause).await;
+            attempt += 1;
+        }
+    }
+
+    async fn attempt(&self, parts: &Parts, body: &Bytes) -> Attempt {
+        let signed = match self.signed(parts).await {
+            Ok(signed) => signed,
+            Err(refusal) => return Attempt::Refused(refusal),
+        };
+        let mut request = self.client.request(signed.method, signed.uri.to_string()).headers(signed.headers);
+        if !body.is_empty() {
+            request = request.body(body.clone());
+        }
+        let (answer, received) = match exchange(request).await {
+            Ok(done) => done,
+            Err(Received::Error(error)) => return unreachable(&self.endpoint, &error, &self.patience),
+            Err(Received::TooLong) => {
+                let reason = format!("{} sent an answer of more than {MAX_BODY} bytes", self.endpoint);
+                return Attempt::Refused(Refusal::new(
+                    ErrorKind::Unavailable,
+                    reason,
+                    "check that the endpoint is an S3 endpoint",
+                ));
+            }
+        };
+        let refusal = || Refusal::of(&answer, &received, &self.bucket, &self.region);
+        // Copying and completing may fail after the store has already answered 200.
+        let late = answer.status == StatusCode::OK
+            && matches!(parts.method, Method::PUT | Method::POST)
+            && element(&received, "Code").is_some();
+        match answer.status.as_u16() {
+            _ if late => Attempt::Failed(Refusal { kind: ErrorKind::Unavailable, ..refusal() }),
+            200..300 | 304 | 412 | 416 => Attempt::Answered(answer, received),
+            404 => match refusal() {
+                refusal if refusal.code == "NoSuchBucket" => Attempt::Refused(refusal),
+                _ => Attempt::Answered(answer, received),
+            },
+            408 | 429 | 500 | 502 | 503 | 504 => Attempt::Failed(refusal()),
+            _ => match refusal() {
+                refusal if matches!(refusal.code.as_str(), "RequestTimeout" | "SlowDown" | "OperationAborted") => {
+                    Attempt::Failed(Refusal { kind: ErrorKind::Unavailable, ..refusal })
+                }
+                refusal => Attempt::Refused(refusal),
+            },
+        }
+    }
+
+    async fn signed(&self, parts: &Parts) -> Result<Parts, Refusal> {
+        let credential = self.credentials.get().await?;
+        let mut signed = parts.clone();
+        self.signer
+            .sign_request(&Context::new(), &mut signed, Some(&credential), None)
+            .await
+            .map_err(|error| Refusal::new(ErrorKind::Invalid, format!("the request cannot be signed: {error}"), ""))?;
+        // It is signed, but the client writes it.
+        signed.headers.remove(header::HOST);
+        Ok(signed)
+    }
+}
+
+impl HttpTransport for Transport {
+    async fn fetch(&self, request: Request<Buffer>) -> opendal::Result<Response<HttpBody>> {
+        let (parts, body) = request.into_parts();
+        let head = parts.method == Method::HEAD;
+        let (answer, received) = self.answer(&parts, &body.to_bytes()).await.map_err(opendal::Error::from)?;
+        let size = if head { None } else { Some(received.len() as u64) };
+        let whole = futures::stream::iter((!received.is_empty()).then(|| Ok(Buffer::from(received))));
+        let mut response = Response::from_parts(answer, HttpBody::new(whole, size));
+        // opendal finds the request's address here.
+        response.extensions_mut().insert(parts.uri);
+        Ok(response)
+    }
+}
+
+impl From<Refusal> for opendal::Error {
+    fn from(refusal: Refusal) -> opendal::Error {
+        let kind = match refusal.kind {
+            ErrorKind::PermissionDenied => opendal::ErrorKind::PermissionDenied,
+            ErrorKind::Unsupported => opendal::ErrorKind::Unsupported,
+            _ => opendal::ErrorKind::Unexpected,
+        };
+        opendal::Error::new(kind, refusal.reason.clone()).set_source(refusal)
+    }
+}
+
+/// Why a body did not come.
+pub(super) enum Received {
+    Error(reqwest::Error),
+    TooLong,
+}
+
+/// Sends, and receives to the end.
+pub(super) async fn exchange(request: reqwest::RequestBuilder) -> Result<(http::response::Parts, Bytes), Received> {
+    let mut answer = request.send().await.map_err(Received::Error)?;
+    let mut body = BytesMut::with_capacity(answer.content_length().map_or(0, |len| (len as usize).min(8 << 20)));
+    while let Some(piece) = answer.chunk().await.map_err(Received::Error)? {
+        if body.len() + piece.len() > MAX_BODY {
+            return Err(Received::TooLong);
+        }
+        body.extend_from_slice(&piece);
+    }
+    let (parts, _) = Response::<reqwest::Body>::from(answer).into_parts();
+    Ok((parts, body.freeze()))
+}
+
+/// A failure of the network or of TLS.
+fn unreachable(endpoint: &str, error: &reqwest::Error, patience: &Patience) -> Attempt {
+    let cause = chain(error);
+    let tls = causes(error).any(|cause| cause.is::<rustls::Error>());
+    let unavailable = |reason, advice| Attempt::Failed(Refusal::new(ErrorKind::Unavailable, reason, advice));
+    if tls || cause.contains("certificate") || cause.contains("corrupt message") {
+        let reason = format!("there is no secure connection to {endpoint}: {cause}");
+        let advice = "check the certificate's name and issuer (SSL_CERT_FILE names another file of authorities), or set `aws.s3.enable_ssl` to false for a store without TLS";
+        return Attempt::Refused(Refusal::new(ErrorKind::Unavailable, reason, advice));
+    }
+    if error.is_connect() {
+        return unavailable(
+            format!("{endpoint} cannot be reached: {cause}"),
+            "check `aws.s3.endpoint`, the network and that the store is up",
+        );
+    }
+    if error.is_timeout() {
+        let reason = format!("{endpoint} sent nothing for {:?}", patience.idle);
+        return unavailable(reason, "check the network and the store; try again");
+    }
+    unavailable(format!("the connection to {endpoint} broke: {cause}"), "try again")
+}
+
+fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| {
+        // An error of input and output hides what it wraps one step deeper.
+        let inner = error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
+        inner.map(|inner| inner as &(dyn std::error::Error + 'static)).or_else(|| error.source())
+    })
+}
+
+/// The innermost causes of an error, never the address, which a query could make long.
+pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut said: Vec<String> = Vec::new();
+    for cause in causes(error).skip(1) {
+        let text = cause.to_string();
+        if !said.iter().any(|before| before.contains(&text)) {
+            said.push(text);
+        }
+    }
+    if said.is_empty() { error.to_string() } else { said.join(": ") }
+}
+
+/// Before the attempt after the `attempt`-th: doubled each time, and scattered so that many clients do not come back at once.
+fn pause(interval: Duration, attempt: u32) -> Duration {
+    let most = interval.saturating_mul(1 << (attempt - 1).min(10)).min(LONGEST_PAUSE);
+    // Every RandomState has keys of its own.
+    let random = std::collections::hash_map::RandomState::new().build_hasher().finish();
+    most.mul_f64(0.5 + (random % 1000) as f64 / 2000.0)
+}

@@ -1,0 +1,597 @@
+//! A small S3 server in the test's own process: objects in memory, signatures checked, faults on demand. It also hands out sessions as the
+//! token service and the metadata service of an instance do.
+#![allow(dead_code)]
+
+use reqsign_core::hash::{hex_hmac_sha256, hex_sha1, hex_sha256, hmac_sha256};
+use starsnap_repository::Location;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+pub const ACCESS: &str = "AKIATEST";
+pub const SECRET: &str = "secret/of+the+test";
+pub const REGION: &str = "us-east-1";
+pub const ROLE: &str = "arn:aws:iam::123456789012:role/reader";
+pub const EXTERNAL_ID: &str = "external id & more";
+
+type Reply = (u16, Vec<(&'static str, String)>, Vec<u8>);
+
+/// What happens to a request that is picked for a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    Unavailable,
+    Reset,
+    /// Done, but the answer is lost.
+    Lost,
+    Truncated,
+    Stalled,
+    Slow,
+    /// Done, but said to have failed.
+    Failed,
+}
+
+const FAULTS: [Fault; 7] =
+    [Fault::Unavailable, Fault::Reset, Fault::Lost, Fault::Truncated, Fault::Stalled, Fault::Slow, Fault::Failed];
+
+#[derive(Default)]
+struct State {
+    objects: BTreeMap<String, Arc<Vec<u8>>>,
+    uploads: HashMap<String, (String, BTreeMap<u32, Vec<u8>>)>,
+    /// Secret, session token, and whether it has expired, by access key.
+    keys: HashMap<String, (String, Option<String>, bool)>,
+    requests: Vec<String>,
+    next: u64,
+}
+
+pub struct Server {
+    address: std::net::SocketAddr,
+    state: Mutex<State>,
+    /// Of a thousand requests, how many get a fault.
+    permille: AtomicU64,
+    seed: AtomicU64,
+    only: Mutex<Option<Fault>>,
+    /// Seconds until handed out sessions expire.
+    pub session_seconds: AtomicU64,
+}
+
+impl Server {
+    /// Starts on a port of its own; ends with the runtime.
+    pub fn start() -> Arc<Server> {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let state =
+            State { keys: HashMap::from([(ACCESS.to_owned(), (SECRET.to_owned(), None, false))]), ..State::default() };
+        let server = Arc::new(Server {
+            address,
+            state: Mutex::new(state),
+            permille: AtomicU64::new(0),
+            seed: AtomicU64::new(1),
+            only: Mutex::new(None),
+            session_seconds: AtomicU64::new(3600),
+        });
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        let serving = Arc::clone(&server);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let server = Arc::clone(&serving);
+                tokio::spawn(async move {
+                    let _ = server.serve(stream).await;
+                });
+            }
+        });
+        server
+    }
+
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Properties of a location here, with keys; impatient, so that faults are quickly overcome.
+    pub fn properties(&self) -> Vec<(String, String)> {
+        let mut properties = self.bare_properties();
+        properties.push(("aws.s3.access_key".to_owned(), ACCESS.to_owned()));
+        properties.push(("aws.s3.secret_key".to_owned(), SECRET.to_owned()));
+        properties
+    }
+
+    /// Without keys.
+    pub fn bare_properties(&self) -> Vec<(String, String)> {
+        let endpoint = self.endpoint();
+        let given = [
+            ("aws.s3.endpoint", endpoint.as_str()),
+            ("aws.s3.region", REGION),
+            ("aws.s3.enable_path_style_access", "true"),
+            ("fs.s3a.attempts.maximum", "12"),
+            ("fs.s3a.retry.interval", "2ms"),
+            ("fs.s3a.connection.timeout", "1s"),
+            ("fs.s3a.connection.request.timeout", "20s"),
+        ];
+        given.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+    }
+
+    pub fn location(&self, path: &str) -> Location {
+        Location::with_properties(&format!("s3a://bucket/{path}"), &self.properties()).unwrap()
+    }
+
+    /// From now on, `permille` of a thousand requests get a fault, of any kind or of the one given.
+    pub fn faults(&self, permille: u64, only: Option<Fault>) {
+        *self.only.lock().unwrap() = only;
+        self.permille.store(permille, Ordering::Relaxed);
+    }
+
+    pub fn put(&self, key: &str, bytes: &[u8]) {
+        self.state().objects.insert(key.to_owned(), Arc::new(bytes.to_vec()));
+    }
+
+    pub fn get(&self, key: &str) -> Option<Vec<u8>> {
+        self.state().objects.get(key).map(|bytes| bytes.to_vec())
+    }
+
+    pub fn keys(&self) -> Vec<String> {
+        self.state().objects.keys().cloned().collect()
+    }
+
+    /// Method and address of the requests since the last call.
+    pub fn requests(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().requests)
+    }
+
+    /// Adds a session that is good for requests, or has expired.
+    pub fn session(&self, access: &str, expired: bool) {
+        self.state().keys.insert(access.to_owned(), ("s".repeat(40), Some(format!("token-of-{access}")), expired));
+    }
+
+    /// All sessions handed out so far expire.
+    pub fn expire_sessions(&self) {
+        for (_, token, expired) in self.state().keys.values_mut() {
+            *expired |= token.is_some();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    fn fault(&self) -> Option<Fault> {
+        let mut x = self.seed.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
+        x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        x ^= x >> 31;
+        let picked = x % 1000 < self.permille.load(Ordering::Relaxed);
+        picked.then(|| self.only.lock().unwrap().unwrap_or(FAULTS[(x >> 32) as usize % FAULTS.len()]))
+    }
+
+    async fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
+        let mut buffer = Vec::new();
+        loop {
+            let Some(request) = read_request(&mut stream, &mut buffer).await? else { return Ok(()) };
+            let metadata = request.path.starts_with("/latest/");
+            let fault = if metadata || request.path == "/" { None } else { self.fault() };
+            self.state().requests.push(format!("{} {}?{}", request.method, request.path, request.query));
+            let reply = match fault {
+                Some(Fault::Reset) => {
+                    stream.set_zero_linger()?;
+                    return Ok(());
+                }
+                Some(Fault::Unavailable) => error(503, "SlowDown", "Please reduce your request rate."),
+                _ => self.answer(&request),
+            };
+            let reply = match fault {
+                Some(Fault::Lost) => return Ok(()),
+                Some(Fault::Failed) => error(500, "InternalError", "We encountered an internal error."),
+                _ => reply,
+            };
+            let (status, headers, mut body) = reply;
+            if request.method == "HEAD" {
+                body.clear();
+            }
+            let mut head = format!("HTTP/1.1 {status} X\r\n");
+            for (name, value) in &headers {
+                head.push_str(&format!("{name}: {value}\r\n"));
+            }
+            if !headers.iter().any(|(name, _)| *name == "Content-Length") && status != 204 {
+                head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+            }
+            let mut bytes = (head + "\r\n").into_bytes();
+            bytes.extend_from_slice(&body);
+            let half = bytes.len() - 1 - body.len() / 2;
+            match fault {
+                Some(Fault::Truncated) => return stream.write_all(&bytes[..half]).await,
+                Some(Fault::Stalled) => {
+                    stream.write_all(&bytes[..half]).await?;
+                    tokio::time::sleep(Duration::from_secs(60)).await;
+                    return Ok(());
+                }
+                Some(Fault::Slow) => {
+                    for piece in bytes.chunks(bytes.len().div_ceil(5)) {
+                        stream.write_all(piece).await?;
+                        tokio::time::sleep(Duration::from_millis(10)).await;
+                    }
+                }
+                _ => stream.write_all(&bytes).await?,
+            }
+        }
+    }
+
+    fn answer(&self, request: &Request) -> Reply {
+        if request.path.starts_with("/latest/") {
+            return self.metadata(request);
+        }
+        if let Err(reply) = self.authorize(request) {
+            return reply;
+        }
+        if request.path == "/" {
+            return self.token_service(request);
+        }
+        let path = decoded(&request.path);
+        let (bucket, key) = path.trim_start_matches('/').split_once('/').unwrap_or((path.trim_start_matches('/'), ""));
+        if bucket != "bucket" {
+            return error(404, "NoSuchBucket", "The specified bucket does not exist");
+        }
+        let query = request.pairs();
+        let has = |name: &str| query.contains_key(name);
+        match (request.method.as_str(), key) {
+            ("GET", "") => self.list(&query),
+            ("GET" | "HEAD", _) => self.read(request, key),
+            ("PUT", _) if has("partNumber") => self.part(request, &query),
+            ("PUT", _) => self.write(request, key),
+            ("POST", _) if has("uploads") => self.begin(key),
+            ("POST", _) if has("uploadId") => self.complete(request, &query),
+            ("DELETE", _) if has("uploadId") => {
+                self.state().uploads.remove(&query["uploadId"]);
+                (204, vec![], vec![])
+            }
+            ("DELETE", _) => {
+                self.state().objects.remove(key);
+                (204, vec![], vec![])
+            }
+            // As Google's store does to deleting many at once.
+            _ => error(
+                501,
+                "NotImplemented",
+                "A header or query you provided implies functionality that is not implemented",
+            ),
+        }
+    }
+
+    fn authorize(&self, request: &Request) -> Result<(), Reply> {
+        let denied = || error(403, "AccessDenied", "Access Denied");
+        let header = request.headers.get("authorization").ok_or_else(denied)?;
+        let field = |name: &str| {
+            let rest = header.split_once(name).map(|(_, rest)| rest)?;
+            Some(rest.split([',', ' ']).next().unwrap_or_default().to_owned())
+        };
+        let credential = field("Credential=").ok_or_else(denied)?;
+        let scope: Vec<&str> = credential.split('/').collect();
+        let [access, date, region, service, "aws4_request"] = scope.as_slice() else { return Err(denied()) };
+        let known = self.state().keys.get(*access).cloned();
+        let Some((secret, token, expired)) = known else {
+            return Err(error(
+                403,
+                "InvalidAccessKeyId",
+                "The AWS Access Key Id you provided does not exist in our records.",
+            ));
+        };
+        if *region != REGION {
+            let body = format!(
+                "<Error><Code>AuthorizationHeaderMalformed</Code><Message>the region '{region}' is wrong</Message><Region>{REGION}</Region></Error>"
+            );
+            return Err((400, vec![], body.into_bytes()));
+        }
+        let signed_headers = field("SignedHeaders=").ok_or_else(denied)?;
+        let headers: String = signed_headers
+            .split(';')
+            .map(|name| format!("{name}:{}\n", request.headers.get(name).map_or("", String::as_str)))
+            .collect();
+        let query: Vec<String> =
+            request.pairs().iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
+        let hash = request.headers.get("x-amz-content-sha256").cloned().unwrap_or_default();
+        if hash != "UNSIGNED-PAYLOAD" && hash != hex_sha256(&request.body) {
+            return Err(error(400, "XAmzContentSHA256Mismatch", "the body is another one"));
+        }
+        let canonical =
+            format!("{}\n{}\n{}\n{headers}\n{signed_headers}\n{hash}", request.method, request.path, query.join("&"));
+        let time = request.headers.get("x-amz-date").cloned().unwrap_or_default();
+        let scope = format!("{date}/{region}/{service}/aws4_request");
+        let to_sign = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{}", hex_sha256(canonical.as_bytes()));
+        let mut key = hmac_sha256(format!("AWS4{secret}").as_bytes(), date.as_bytes());
+        for part in [*region, *service, "aws4_request"] {
+            key = hmac_sha256(&key, part.as_bytes());
+        }
+        if field("Signature=") != Some(hex_hmac_sha256(&key, to_sign.as_bytes())) {
+            return Err(error(403, "SignatureDoesNotMatch", "The request signature we calculated does not match."));
+        }
+        if expired {
+            return Err(error(400, "ExpiredToken", "The provided token has expired."));
+        }
+        if token.as_ref() != request.headers.get("x-amz-security-token") {
+            return Err(error(403, "InvalidToken", "The provided token is malformed or otherwise invalid."));
+        }
+        Ok(())
+    }
+
+    fn list(&self, query: &BTreeMap<String, String>) -> Reply {
+        let text = |name: &str| query.get(name).cloned().unwrap_or_default();
+        let (prefix, delimiter) = (text("prefix"), text("delimiter"));
+        let most: usize = query.get("max-keys").map_or(1000, |most| most.parse().unwrap()).min(1000);
+        let after = query.get("continuation-token").cloned().unwrap_or_else(|| text("start-after"));
+        let mut out = String::new();
+        let (mut count, mut last, mut more) = (0, String::new(), false);
+        for (key, bytes) in &self.state().objects {
+            let Some(rest) = key.strip_prefix(&prefix) else { continue };
+            let group = (!delimiter.is_empty())
+                .then(|| rest.find(&delimiter).map(|at| &key[..prefix.len() + at + 1]))
+                .flatten();
+            let shown = group.unwrap_or(key);
+            if shown <= after.as_str() || shown == last {
+                continue;
+            }
+            if count == most {
+                more = true;
+                break;
+            }
+            count += 1;
+            last = shown.to_owned();
+            let shown = shown.replace('&', "&amp;").replace('<', "&lt;");
+            match group {
+                Some(_) => out.push_str(&format!("<CommonPrefixes><Prefix>{shown}</Prefix></CommonPrefixes>")),
+                None => out.push_str(&format!(
+                    "<Contents><Key>{shown}</Key><LastModified>2024-05-07T10:11:12.000Z</LastModified><ETag>\"{}\"</ETag><Size>{}</Size></Contents>",
+                    tag(bytes),
+                    bytes.len()
+                )),
+            }
+        }
+        let next = if more { format!("<NextContinuationToken>{last}</NextContinuationToken>") } else { String::new() };
+        let body = format!(
+            "<?xml version=\"1.0\"?><ListBucketResult><Name>bucket</Name><KeyCount>{count}</KeyCount><IsTruncated>{more}</IsTruncated>{next}{out}</ListBucketResult>"
+        );
+        (200, vec![], body.into_bytes())
+    }
+
+    fn read(&self, request: &Request, key: &str) -> Reply {
+        let Some(bytes) = self.state().objects.get(key).cloned() else {
+            return match request.method.as_str() {
+                "HEAD" => (404, vec![], vec![]),
+                _ => error(404, "NoSuchKey", "The specified key does not exist."),
+            };
+        };
+        let mut headers = vec![
+            ("ETag", format!("\"{}\"", tag(&bytes))),
+            ("Last-Modified", "Tue, 07 May 2024 10:11:12 GMT".to_owned()),
+        ];
+        if request.method == "HEAD" {
+            headers.push(("Content-Length", bytes.len().to_string()));
+            return (200, headers, vec![]);
+        }
+        let Some(range) = request.headers.get("range") else { return (200, headers, bytes.to_vec()) };
+        match range_of(range, bytes.len()) {
+            Some((start, end)) => {
+                headers.push(("Content-Range", format!("bytes {start}-{}/{}", end - 1, bytes.len())));
+                (206, headers, bytes[start..end].to_vec())
+            }
+            None => error(416, "InvalidRange", "The requested range is not satisfiable"),
+        }
+    }
+
+    /// The source of a copy.
+    fn source(&self, request: &Request) -> Option<Result<Arc<Vec<u8>>, Reply>> {
+        let source = decoded(request.headers.get("x-amz-copy-source")?);
+        let key = source.trim_start_matches('/').strip_prefix("bucket/").unwrap_or_default().to_owned();
+        let found = self.state().objects.get(&key).cloned();
+        Some(found.ok_or_else(|| error(404, "NoSuchKey", "The specified key does not exist.")))
+    }
+
+    fn write(&self, request: &Request, key: &str) -> Reply {
+        let (bytes, copied) = match self.source(request) {
+            None => (Arc::new(request.body.clone()), false),
+            Some(Ok(bytes)) => (bytes, true),
+            Some(Err(reply)) => return reply,
+        };
+        let tag = tag(&bytes);
+        self.state().objects.insert(key.to_owned(), bytes);
+        match copied {
+            true => (200, vec![], format!("<CopyObjectResult><ETag>\"{tag}\"</ETag><LastModified>2024-05-07T10:11:12.000Z</LastModified></CopyObjectResult>").into_bytes()),
+            false => (200, vec![("ETag", format!("\"{tag}\""))], vec![]),
+        }
+    }
+
+    fn begin(&self, key: &str) -> Reply {
+        let mut state = self.state();
+        state.next += 1;
+        let id = format!("upload-{}", state.next);
+        state.uploads.insert(id.clone(), (key.to_owned(), BTreeMap::new()));
+        let body = format!(
+            "<InitiateMultipartUploadResult><Bucket>bucket</Bucket><Key>k</Key><UploadId>{id}</UploadId></InitiateMultipartUploadResult>"
+        );
+        (200, vec![], body.into_bytes())
+    }
+
+    fn part(&self, request: &Request, query: &BTreeMap<String, String>) -> Reply {
+        let number: u32 = query["partNumber"].parse().unwrap();
+        let (bytes, copied) = match self.source(request) {
+            None => (request.body.clone(), false),
+            Some(Ok(whole)) => {
+                match request.headers.get("x-amz-copy-source-range").map(|range| range_of(range, whole.len())) {
+                    Some(Some((start, end))) => (whole[start..end].to_vec(), true),
+                    _ => return error(400, "InvalidArgument", "a range is missing"),
+                }
+            }
+            Some(Err(reply)) => return reply,
+        };
+        let tag = tag(&bytes);
+        match self.state().uploads.get_mut(&query["uploadId"]) {
+            None => return error(404, "NoSuchUpload", "The specified upload does not exist."),
+            Some((_, parts)) => parts.insert(number, bytes),
+        };
+        match copied {
+            true => (200, vec![], format!("<CopyPartResult><ETag>\"{tag}\"</ETag></CopyPartResult>").into_bytes()),
+            false => (200, vec![("ETag", format!("\"{tag}\""))], vec![]),
+        }
+    }
+
+    fn complete(&self, request: &Request, query: &BTreeMap<String, String>) -> Reply {
+        let asked = String::from_utf8_lossy(&request.body).matches("<Part>").count();
+        let mut state = self.state();
+        let Some((key, parts)) = state.uploads.get(&query["uploadId"]).cloned() else {
+            return error(404, "NoSuchUpload", "The specified upload does not exist.");
+        };
+        if asked != parts.len() {
+            return error(400, "InvalidPart", "One or more of the specified parts could not be found.");
+        }
+        if parts.values().rev().skip(1).any(|part| part.len() < 5 << 20) {
+            return error(400, "EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size");
+        }
+        state.uploads.remove(&query["uploadId"]);
+        let whole: Vec<u8> = parts.into_values().flatten().collect();
+        let tag = tag(&whole);
+        state.objects.insert(key, Arc::new(whole));
+        let body = format!(
+            "<CompleteMultipartUploadResult><Bucket>bucket</Bucket><Key>k</Key><ETag>\"{tag}\"</ETag></CompleteMultipartUploadResult>"
+        );
+        (200, vec![], body.into_bytes())
+    }
+
+    /// A new session: access key, secret, token, expiration.
+    fn handed_out(&self) -> [String; 4] {
+        let mut state = self.state();
+        state.next += 1;
+        let (access, secret) = (format!("ASIA{}", state.next), format!("secret-of-session-{}", state.next));
+        let token = format!("token/{}+=", state.next);
+        state.keys.insert(access.clone(), (secret.clone(), Some(token.clone()), false));
+        let seconds = self.session_seconds.load(Ordering::Relaxed);
+        let until = reqsign_core::time::Timestamp::now() + Duration::from_secs(seconds);
+        [access, secret, token, until.format_rfc3339_zulu()]
+    }
+
+    fn token_service(&self, request: &Request) -> Reply {
+        let body = String::from_utf8_lossy(&request.body).into_owned();
+        let form = pairs(&body);
+        let is = |name: &str, value: &str| form.get(name).is_some_and(|given| given == value);
+        if !is("Action", "AssumeRole") || !is("RoleArn", ROLE) || !is("ExternalId", EXTERNAL_ID) {
+            return error(403, "AccessDenied", "not authorized to perform: sts:AssumeRole");
+        }
+        let [access, secret, token, until] = self.handed_out();
+        let body = format!(
+            "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>{access}</AccessKeyId><SecretAccessKey>{secret}</SecretAccessKey><SessionToken>{token}</SessionToken><Expiration>{until}</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>"
+        );
+        (200, vec![], body.into_bytes())
+    }
+
+    fn metadata(&self, request: &Request) -> Reply {
+        let token = request.headers.get("x-aws-ec2-metadata-token").map(String::as_str);
+        match (request.method.as_str(), request.path.trim_start_matches("/latest/"), token) {
+            ("PUT", "api/token", _) => (200, vec![], b"imds-token".to_vec()),
+            ("GET", "meta-data/iam/security-credentials/", Some("imds-token")) => (200, vec![], b"role".to_vec()),
+            ("GET", "meta-data/iam/security-credentials/role", Some("imds-token")) => {
+                let [access, secret, token, until] = self.handed_out();
+                let body = format!(
+                    "{{\"Code\":\"Success\",\"AccessKeyId\":\"{access}\",\"SecretAccessKey\":\"{secret}\",\"Token\":\"{token}\",\"Expiration\":\"{until}\"}}"
+                );
+                (200, vec![], body.into_bytes())
+            }
+            _ => (401, vec![], vec![]),
+        }
+    }
+}
+
+struct Request {
+    method: String,
+    path: String,
+    query: String,
+    headers: HashMap<String, String>,
+    body: Vec<u8>,
+}
+
+impl Request {
+    fn pairs(&self) -> BTreeMap<String, String> {
+        pairs(&self.query)
+    }
+}
+
+async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> std::io::Result<Option<Request>> {
+    let end = loop {
+        if let Some(at) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
+            break at;
+        }
+        if stream.read_buf(buffer).await? == 0 {
+            return Ok(None);
+        }
+        if !buffer[0].is_ascii_uppercase() {
+            // The beginning of TLS.
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await?;
+            return Ok(None);
+        }
+    };
+    let head = String::from_utf8_lossy(&buffer[..end]).into_owned();
+    let mut lines = head.split("\r\n");
+    let mut first = lines.next().unwrap().split(' ');
+    let (method, target) = (first.next().unwrap().to_owned(), first.next().unwrap().to_owned());
+    let headers: HashMap<String, String> = lines
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+        .collect();
+    let len: usize = headers.get("content-length").map_or(0, |len| len.parse().unwrap());
+    while buffer.len() < end + 4 + len {
+        if stream.read_buf(buffer).await? == 0 {
+            return Ok(None);
+        }
+    }
+    let body = buffer[end + 4..end + 4 + len].to_vec();
+    buffer.drain(..end + 4 + len);
+    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+    Ok(Some(Request { method, path: path.to_owned(), query: query.to_owned(), headers, body }))
+}
+
+fn pairs(query: &str) -> BTreeMap<String, String> {
+    let split = query.split('&').filter(|pair| !pair.is_empty());
+    split.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).map(|(k, v)| (decoded(k), decoded(v))).collect()
+}
+
+/// First byte and the one after the last of `bytes=a-b` in a file of `len` bytes.
+fn range_of(header: &str, len: usize) -> Option<(usize, usize)> {
+    let (start, end) = header.strip_prefix("bytes=")?.split_once('-')?;
+    let start: usize = start.parse().ok()?;
+    let end = end.parse::<usize>().map_or(len, |end| end.saturating_add(1).min(len));
+    (start < end).then_some((start, end))
+}
+
+fn tag(bytes: &[u8]) -> String {
+    hex_sha1(bytes)
+}
+
+fn error(status: u16, code: &str, message: &str) -> Reply {
+    (
+        status,
+        vec![],
+        format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>").into_bytes(),
+    )
+}
+
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let hex = (first == b'%').then(|| tail.get(..2)).flatten().and_then(|hex| std::str::from_utf8(hex).ok());
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &tail[2..];
+            }
+            None => {
+                bytes.push(first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
+fn encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
