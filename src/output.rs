@@ -121,26 +121,11 @@ pub fn span(time: Duration) -> String {
 
 /// A time as `2024-08-14 16:20:31` in UTC.
 pub fn time(at: SystemTime) -> String {
-    let seconds = match at.duration_since(UNIX_EPOCH) {
-        Ok(after) => i64::try_from(after.as_secs()).unwrap_or(i64::MAX / 2),
-        Err(before) => -i64::try_from(before.duration().as_secs()).unwrap_or(i64::MAX / 2),
-    };
-    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    let (year, month, day) = civil(days);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60)
-}
-
-/// Year, month and day of a day counted from 1970-01-01, in the proleptic Gregorian calendar: eras of 400 years, years from March.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let from_march_0000 = days + 719_468;
-    let era = from_march_0000.div_euclid(146_097);
-    let day_of_era = from_march_0000.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
+    let span = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+    starsnap_restore::time::utc_time(match at.duration_since(UNIX_EPOCH) {
+        Ok(after) => span(after),
+        Err(before) => -span(before.duration()),
+    })
 }
 
 /// A name or message that may come from a repository, made harmless for a terminal: control characters are escaped, also those that

@@ -27,7 +27,7 @@ pub mod source;
 mod staging;
 pub mod statement;
 pub mod survey;
-mod time;
+pub mod time;
 mod transfer;
 pub mod wanted;
 mod warehouse;

@@ -110,35 +110,3 @@ pub fn restore_sql(snapshot: &crate::snapshot::Snapshot, repository: &str, times
 fn inconsistent(table: &Table, reason: impl Into<String>) -> CatalogError {
     CatalogError::Inconsistent { what: format!("table {:?}", table.name), reason: reason.into() }
 }
-
-/// Seconds since the epoch as `yyyy-MM-dd HH:mm:ss` in +08:00.
-fn time(seconds: i64) -> String {
-    let local = seconds.saturating_add(8 * 3600);
-    let (days, second) = (local.div_euclid(86_400), local.rem_euclid(86_400));
-    let (year, month, day) = civil(days);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60)
-}
-
-/// Year, month and day of a number of days since 1970-01-01 (proleptic Gregorian calendar), by counting 400-year cycles from March.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let shifted = days.saturating_add(719_468);
-    let (cycle, day_of_cycle) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_cycle = (day_of_cycle - day_of_cycle / 1460 + day_of_cycle / 36_524 - day_of_cycle / 146_096) / 365;
-    let day_of_year = day_of_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    (year_of_cycle + cycle * 400 + i64::from(month <= 2), month, day)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_in_the_zone_of_starrocks() {
-        assert_eq!(time(1_704_074_400), "2024-01-01 10:00:00");
-        assert_eq!(time(-8 * 3600), "1970-01-01 00:00:00");
-        assert_eq!(time(951_782_400), "2000-02-29 08:00:00");
-    }
-}

@@ -12,6 +12,7 @@
 //! * [`snapshot`]: both joined by id into one view: tables, partitions, physical partitions, indexes, tablets in bucket order.
 //! * [`ddl`]: the statements StarRocks would accept.
 //! * [`table_file`]: `table.json`, the catalog object in a table directory.
+//! * [`time`]: instants as texts.
 //! * [`layout`]: which names stand where in a snapshot and a table directory.
 //! * [`mod@write`]: the way back, from table directories to `__info` and `__meta`.
 
@@ -25,6 +26,7 @@ pub mod range;
 pub mod repo_info;
 pub mod snapshot;
 pub mod table_file;
+pub mod time;
 mod wire;
 pub mod write;
 

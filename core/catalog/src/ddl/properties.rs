@@ -112,7 +112,7 @@ fn shown(
             _ => value.into(),
         }),
         "storage_cooldown_time" => Some(match value.parse::<i64>() {
-            Ok(milliseconds) => super::time(milliseconds.div_euclid(1000)),
+            Ok(milliseconds) => crate::time::starrocks_time(milliseconds.div_euclid(1000)),
             Err(_) => value.into(),
         }),
         "unique_constraints" if !view => Some(unique_constraints(table, schema, context, value)),

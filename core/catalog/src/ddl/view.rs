@@ -90,7 +90,7 @@ fn refresh(scheme: Option<&RefreshScheme>) -> String {
     out.push_str(&format!(" {kind}"));
     let Some(schedule) = scheme.async_refresh_context.as_ref().filter(|_| kind == "ASYNC") else { return out };
     if let (Some(true), Some(start)) = (schedule.define_start_time, schedule.start_time) {
-        out.push_str(&format!(" START(\"{}\")", super::time(start)));
+        out.push_str(&format!(" START(\"{}\")", crate::time::starrocks_time(start)));
     }
     let word = |unit: &&str| !unit.is_empty() && unit.bytes().all(|byte| byte.is_ascii_alphabetic());
     if let (Some(step), Some(unit)) =

@@ -1,0 +1,80 @@
+//! Instants as the texts that StarRocks and people use.
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::Offset;
+
+/// The zone in which StarRocks prints and reads times of the catalog, whatever zone its cluster runs in.
+const STARROCKS: Offset = jiff::tz::offset(8);
+
+/// `yyyy-MM-dd HH:mm:ss` in +08:00, of seconds since the epoch.
+pub fn starrocks_time(seconds: i64) -> String {
+    date_time(STARROCKS.to_datetime(instant(seconds.saturating_mul(1000))))
+}
+
+/// `yyyy-MM-dd HH:mm:ss` in UTC, of milliseconds since the epoch.
+pub fn utc_time(milliseconds: i64) -> String {
+    date_time(Offset::UTC.to_datetime(instant(milliseconds)))
+}
+
+/// `yyyy-MM-dd-HH-mm-ss-SSS` in UTC, of milliseconds since the epoch: a backup's timestamp.
+pub fn utc_timestamp(milliseconds: i64) -> String {
+    let at = Offset::UTC.to_datetime(instant(milliseconds));
+    format!(
+        "{:04}-{:02}-{:02}-{:02}-{:02}-{:02}-{:03}",
+        at.year(),
+        at.month(),
+        at.day(),
+        at.hour(),
+        at.minute(),
+        at.second(),
+        at.millisecond()
+    )
+}
+
+/// What lies outside the years 0 to 9999 (jiff ends a day before their end, so that every zone fits) counts as the nearest that does not.
+fn instant(milliseconds: i64) -> Timestamp {
+    const FIRST: i64 = -62_167_219_200_000;
+    const LAST: i64 = 253_402_207_200_000;
+    Timestamp::from_millisecond(milliseconds.clamp(FIRST, LAST)).unwrap_or_default()
+}
+
+fn date_time(at: DateTime) -> String {
+    format!("{:04}-{:02}-{:02} {:02}:{:02}:{:02}", at.year(), at.month(), at.day(), at.hour(), at.minute(), at.second())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_the_catalog_are_in_the_zone_of_starrocks() {
+        assert_eq!(starrocks_time(1_704_074_400), "2024-01-01 10:00:00");
+        assert_eq!(starrocks_time(-8 * 3600), "1970-01-01 00:00:00");
+        assert_eq!(starrocks_time(951_782_400), "2000-02-29 08:00:00");
+    }
+
+    #[test]
+    fn timestamps_are_utc() {
+        for (milliseconds, text) in [
+            (0, "1970-01-01-00-00-00-000"),
+            (1_675_781_153_143, "2023-02-07-14-45-53-143"),
+            (951_782_400_001, "2000-02-29-00-00-00-001"),
+            (1_709_251_199_000, "2024-02-29-23-59-59-000"),
+            (4_107_542_400_000, "2100-03-01-00-00-00-000"),
+            (4_107_542_399_999, "2100-02-28-23-59-59-999"),
+            (-1, "1969-12-31-23-59-59-999"),
+        ] {
+            assert_eq!(utc_timestamp(milliseconds), text);
+            let (date, time) = (text.get(..10), text.get(11..19).map(|time| time.replace('-', ":")));
+            assert_eq!(Some(utc_time(milliseconds)), date.zip(time).map(|(date, time)| format!("{date} {time}")));
+        }
+    }
+
+    #[test]
+    fn no_number_is_too_large() {
+        assert_eq!(utc_time(i64::MIN), "0000-01-01 00:00:00");
+        assert_eq!(utc_time(i64::MAX), "9999-12-30 22:00:00");
+        assert_eq!(starrocks_time(i64::MAX), "9999-12-31 06:00:00");
+    }
+}
