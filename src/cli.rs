@@ -2,6 +2,7 @@
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
+use starsnap_restore::verify::Level;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -90,6 +91,7 @@ pub enum Command {
     Snapshots(SnapshotsArgs),
     Ls(LsArgs),
     Restore(RestoreArgs),
+    Verify(VerifyArgs),
     Init(InitArgs),
     Backup(BackupArgs),
     Sql(SqlArgs),
@@ -181,6 +183,62 @@ pub struct RestoreArgs {
     pub recheck: bool,
     #[command(flatten)]
     pub speed: SpeedArgs,
+}
+
+/// Verify that what stands in a repository is what StarRocks wrote, and all of it
+///
+/// Table by table; what is wrong is named with its path. Ends with 3 when something is missing, damaged, contradictory or could not be
+/// looked at, and also when a backup was not completed, unless another snapshot is named.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The repository; or a directory of tables, a table or a partition in a mount or a warehouse
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub source: String,
+    /// LABEL, LABEL@latest or LABEL@TIMESTAMP [default: all snapshots of the repository]
+    pub snapshot: Option<String>,
+    /// Which repository, where the directory holds several
+    #[arg(long, value_name = "NAME")]
+    pub repository_name: Option<String>,
+    /// Only this table; again for more tables
+    #[arg(long = "table", value_name = "TABLE")]
+    pub tables: Vec<String>,
+    #[command(flatten)]
+    pub level: LevelArgs,
+    /// Read the files of this share of the tablets only, the same ones each time; names are looked at in all
+    #[arg(long, value_name = "N%", value_parser = parse_percent)]
+    pub sample: Option<f64>,
+    #[command(flatten)]
+    pub speed: SpeedArgs,
+}
+
+/// How closely to look; each level does what those before it do.
+#[derive(Debug, Clone, Copy, Args)]
+#[group(multiple = false)]
+pub struct LevelArgs {
+    /// Names and completeness: catalog and headers, and every file that they name
+    #[arg(long)]
+    pub quick: bool,
+    /// Also every file's md5 (this is the default)
+    #[arg(long)]
+    pub md5: bool,
+    /// Also the checksum of every page
+    #[arg(long)]
+    pub pages: bool,
+    /// Also every value decoded, and rows counted
+    #[arg(long)]
+    pub rows: bool,
+}
+
+impl LevelArgs {
+    /// The level that is asked for.
+    pub fn level(self) -> Level {
+        match self {
+            LevelArgs { rows: true, .. } => Level::Rows,
+            LevelArgs { pages: true, .. } => Level::Pages,
+            LevelArgs { quick: true, .. } => Level::Quick,
+            _ => Level::Md5,
+        }
+    }
 }
 
 /// Make an empty repository
@@ -313,6 +371,13 @@ fn parse_rate(text: &str) -> Result<u64, String> {
     Ok(bytes as u64)
 }
 
+/// More than 0 and at most 100 percent; the sign may be left out.
+fn parse_percent(text: &str) -> Result<f64, String> {
+    let number = text.trim().trim_end_matches('%').parse::<f64>().ok();
+    let percent = number.filter(|percent| *percent > 0.0 && *percent <= 100.0);
+    percent.ok_or_else(|| format!("`{text}` is no share: expected more than 0% and at most 100%, such as 5%"))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -334,6 +399,16 @@ mod tests {
         assert_eq!(parse_table(r"a\b\\"), choice(r"a\b\", None));
         for bad in ["", "=", "a=", "=b", "a=b=c", r"a\"] {
             assert!(parse_table(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn shares() {
+        assert_eq!(parse_percent("5%"), Ok(5.0));
+        assert_eq!(parse_percent("0.5"), Ok(0.5));
+        assert_eq!(parse_percent("100%"), Ok(100.0));
+        for bad in ["", "%", "0", "101%", "-1", "nan", "inf", "five"] {
+            assert!(parse_percent(bad).is_err(), "{bad}");
         }
     }
 

@@ -8,6 +8,7 @@ mod mount;
 mod restore;
 mod snapshots;
 mod sql;
+mod verify;
 
 use crate::cli::{Cli, Command, Globals};
 use crate::failure::Outcome;
@@ -33,6 +34,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Ls(args) => wait(ls::ls(&args, &globals)),
         Command::Snapshots(args) => wait(snapshots::snapshots(&args, &globals)),
         Command::Restore(args) => wait(restore::restore(args, &globals)),
+        Command::Verify(args) => wait(verify::verify(args, &globals)),
         Command::Init(args) => wait(init::init(&args, &globals)),
         Command::Backup(args) => wait(backup::backup(args, &globals)),
         Command::Sql(args) => sql::sql(args, &globals),

@@ -33,6 +33,10 @@ impl Progress for Lines {
         logging::line(&format!("{} to transfer, {}", count(files, "file"), size(bytes)));
     }
 
+    fn reading(&self, files: u64, bytes: u64) {
+        logging::line(&format!("{} to look at, {}", count(files, "file"), size(bytes)));
+    }
+
     fn table_done(&self, table: &TableReport) {
         logging::line(&step(table));
     }
@@ -61,6 +65,10 @@ impl Progress for Bar {
         self.0.set_length(bytes);
         self.0.enable_steady_tick(Duration::from_millis(200));
         logging::set_bar(Some(self.0.clone()));
+    }
+
+    fn reading(&self, files: u64, bytes: u64) {
+        self.started(files, bytes);
     }
 
     fn advanced(&self, bytes: u64) {

@@ -5,7 +5,7 @@
 //! options and listeners, and returns reports.
 //!
 //! * [`source`]: what is restored from.
-//! * [`restore`], [`backup`], [`survey`]: the jobs.
+//! * [`restore`], [`backup`], [`survey`], [`verify`]: the jobs.
 //! * [`statement`]: the manual's statements, from text; [`session`]: running them; [`registry`]: repositories by name.
 //! * [`report`], [`progress`], [`error`]: what they say.
 
@@ -29,6 +29,7 @@ pub mod statement;
 pub mod survey;
 pub mod time;
 mod transfer;
+pub mod verify;
 pub mod wanted;
 mod warehouse;
 

@@ -12,6 +12,11 @@ pub trait Progress: Send + Sync {
         let _ = (files, bytes);
     }
 
+    /// The work is known: files and bytes to read, of a job that only looks.
+    fn reading(&self, files: u64, bytes: u64) {
+        let _ = (files, bytes);
+    }
+
     /// So many more bytes are transferred.
     fn advanced(&self, bytes: u64) {
         let _ = bytes;

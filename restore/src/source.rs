@@ -65,6 +65,19 @@ impl SourceFile {
 /// The files of one tablet; or what is wrong with it, one sentence each.
 pub(crate) type TabletListing = Result<Vec<SourceFile>, Vec<String>>;
 
+/// What stands where a tablet should be.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    /// The directory, for messages.
+    pub(crate) shown: String,
+    /// Those that could be told apart, sound or not.
+    pub(crate) files: Vec<SourceFile>,
+    /// What is wrong with the listing, one sentence each.
+    pub(crate) problems: Vec<String>,
+    /// Files that are listed elsewhere and not there, `<name>.<md5>`.
+    pub(crate) lost: Vec<String>,
+}
+
 impl Source {
     /// A snapshot of a repository; `timestamp` as in [`Repository::snapshot`].
     pub async fn repository(
@@ -224,9 +237,21 @@ impl Source {
         }
     }
 
+    /// What stands where the tablet of `tables()[table]` at `place` should be, sound or not.
+    pub(crate) async fn stored(&self, table: usize, place: &TabletPlace) -> Stored {
+        match &self.inner {
+            Inner::Repository(source) => source.stored(table, place).await,
+            Inner::Directory(source) => source.stored(table, place),
+        }
+    }
+
     /// Opens a file.
     pub(crate) async fn open(&self, file: &SourceFile) -> Result<Reader> {
-        let from = match (&file.place, &self.inner) {
+        Ok(Reader { from: self.from(file).await?, shown: file.shown(), size: file.size, at: 0 })
+    }
+
+    async fn from(&self, file: &SourceFile) -> Result<From> {
+        Ok(match (&file.place, &self.inner) {
             (Place::Local(path), _) => {
                 let opened = open_local(path.clone()).await;
                 From::Local(Arc::new(opened.map_err(|error| RestoreError::io("read", path, error))?))
@@ -235,8 +260,12 @@ impl Source {
             (Place::Store(path), Inner::Directory(_)) => {
                 return Err(RestoreError::new(crate::ErrorKind::Io, "read", path, "it is not in this source"));
             }
-        };
-        Ok(Reader { from, shown: file.shown(), size: file.size, at: 0 })
+        })
+    }
+
+    /// Opens a file that is read here and there. From a thread that may block; `runtime` is what reads of stores run on.
+    pub(crate) fn open_at(&self, file: &SourceFile, runtime: &tokio::runtime::Handle) -> Result<FileAt> {
+        Ok(FileAt { from: runtime.block_on(self.from(file))?, size: file.size, runtime: runtime.clone() })
     }
 }
 
@@ -256,6 +285,35 @@ pub(crate) struct Reader {
 enum From {
     Local(Arc<File>),
     Store(Arc<dyn Storage>, String),
+}
+
+/// A file that is read here and there; see [`Source::open_at`].
+pub(crate) struct FileAt {
+    from: From,
+    size: u64,
+    runtime: tokio::runtime::Handle,
+}
+
+impl starsnap_tablet::ReadAt for FileAt {
+    fn len(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<()> {
+        match &self.from {
+            From::Local(file) => std::os::unix::fs::FileExt::read_exact_at(&**file, buf, offset),
+            From::Store(storage, path) => {
+                let end = offset.checked_add(buf.len() as u64).filter(|end| *end <= self.size);
+                let end = end.ok_or(std::io::ErrorKind::UnexpectedEof)?;
+                let bytes = self.runtime.block_on(storage.read(path, offset..end)).map_err(std::io::Error::other)?;
+                if bytes.len() != buf.len() {
+                    return Err(std::io::ErrorKind::UnexpectedEof.into());
+                }
+                buf.copy_from_slice(&bytes);
+                Ok(())
+            }
+        }
+    }
 }
 
 impl Reader {
@@ -309,6 +367,12 @@ impl Reader {
 /// True for a name that is one path component and nothing else.
 fn is_component(name: &str) -> bool {
     !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\0'])
+}
+
+/// Names that StarRocks would refuse in a tablet's directory.
+fn foreign_names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let foreign = names.filter(|name| !is_component(name) || !crate::warehouse::tablet_file_name(name));
+    foreign.map(|name| format!("{name:?} is no file of a StarRocks tablet")).collect()
 }
 
 /// What is wrong with the files of a tablet as a whole: nothing there, no header, a name StarRocks would refuse.

@@ -28,12 +28,13 @@ struct Inner {
     kind: ErrorKind,
     trail: Vec<String>,
     detail: String,
+    offset: Option<u64>,
     source: Option<std::io::Error>,
 }
 
 impl TabletError {
     fn new(kind: ErrorKind, detail: String) -> Self {
-        TabletError(Box::new(Inner { kind, trail: Vec::new(), detail, source: None }))
+        TabletError(Box::new(Inner { kind, trail: Vec::new(), detail, offset: None, source: None }))
     }
 
     pub(crate) fn damaged(detail: impl Into<String>) -> Self {
@@ -63,6 +64,18 @@ impl TabletError {
     pub fn within(mut self, object: impl Into<String>) -> Self {
         self.0.trail.push(object.into());
         self
+    }
+
+    /// Notes where in the file it happened.
+    #[must_use]
+    pub(crate) fn at(mut self, offset: u64) -> Self {
+        self.0.offset.get_or_insert(offset);
+        self
+    }
+
+    /// Offset in the file of the page that is not right, where it is known.
+    pub fn offset(&self) -> Option<u64> {
+        self.0.offset
     }
 
     /// What kind of thing went wrong.

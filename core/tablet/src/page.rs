@@ -53,8 +53,9 @@ impl Page {
 
 /// Reads and parses the page that `pointer` spans.
 pub(crate) fn read(file: &dyn ReadAt, pointer: PagePointerPb, codec: Codec) -> Result<Page> {
-    let raw = read_bytes(file, pointer.offset, u64::from(pointer.size))?;
-    Page::parse(&raw, codec).within(|| format!("page at {}", pointer.offset))
+    let raw = read_bytes(file, pointer.offset, u64::from(pointer.size)).map_err(|error| error.at(pointer.offset))?;
+    let page = Page::parse(&raw, codec).map_err(|error| error.at(pointer.offset));
+    page.within(|| format!("page at {}", pointer.offset))
 }
 
 /// Reads the dictionary page that `pointer` spans.

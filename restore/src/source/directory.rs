@@ -1,6 +1,6 @@
 //! A directory of the mount's shape as a source: a mount, a copy out of one, a warehouse.
 
-use super::{Place, SourceFile, TabletListing, check_names};
+use super::{Place, SourceFile, Stored, TabletListing, check_names, foreign_names};
 use crate::error::{ErrorKind, RestoreError, Result};
 use crate::warehouse::{read_table_json, table_dirs};
 use starsnap_catalog::layout::TabletPlace;
@@ -163,6 +163,32 @@ impl DirectorySource {
             problems.extend(table.file.problems.iter().filter(|problem| problem.contains(&named)).cloned());
             if problems.is_empty() { Ok(files) } else { Err(problems) }
         })
+    }
+}
+
+impl DirectorySource {
+    pub(super) fn stored(&self, table: usize, place: &TabletPlace) -> Stored {
+        let mut stored = Stored { shown: place.path(), files: Vec::new(), problems: Vec::new(), lost: Vec::new() };
+        let Some(table) = self.tables.get(table) else {
+            stored.problems.push("no such table in the source".into());
+            return stored;
+        };
+        let dir = table.path.join(place.path());
+        stored.shown = dir.display().to_string();
+        match list(&dir) {
+            Ok((files, problems)) => {
+                if files.is_empty() && problems.is_empty() {
+                    stored.problems.push("the tablet's directory is empty".into());
+                }
+                (stored.files, stored.problems) = (files, [stored.problems, problems].concat());
+            }
+            Err(error) => stored.problems.push(error.to_string()),
+        }
+        stored.problems.extend(foreign_names(stored.files.iter().map(|file| &*file.name)));
+        // What a mount found wrong in the repository shows in its table.json alone.
+        let named = format!("tablet {}:", place.tablet_dir);
+        stored.problems.extend(table.file.problems.iter().filter(|problem| problem.contains(&named)).cloned());
+        stored
     }
 }
 

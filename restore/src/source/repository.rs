@@ -1,11 +1,12 @@
 //! A snapshot of a repository as a source.
 
-use super::{From, Place, SourceFile, TabletListing, check_names};
+use super::{From, Place, SourceFile, Stored, TabletListing, check_names, foreign_names};
 use crate::error::{RestoreError, Result};
 use starsnap_catalog::layout::TabletPlace;
 use starsnap_catalog::snapshot::{TableEntry, TabletEntry};
 use starsnap_catalog::table_file::TableFile;
-use starsnap_repository::{OpenSnapshot, Repository, TabletKey, md5};
+use starsnap_repository::storage::EntryKind;
+use starsnap_repository::{FileEntry, OpenSnapshot, Repository, TabletKey, md5};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -67,14 +68,43 @@ impl RepositorySource {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let files = found.files.iter().map(|file| SourceFile {
+        Ok(found.files.iter().map(|file| self.file(&key, file)).collect())
+    }
+
+    fn file(&self, key: &TabletKey, file: &FileEntry) -> SourceFile {
+        SourceFile {
             name: file.name.to_string(),
             md5: Some(file.md5),
             size: file.size,
             stamp: None,
-            place: Place::Store(self.repository.path(&self.snapshot.file_path(&key, file))),
-        });
-        Ok(files.collect())
+            place: Place::Store(self.repository.path(&self.snapshot.file_path(key, file))),
+        }
+    }
+
+    pub(super) async fn stored(&self, table: usize, place: &TabletPlace) -> Stored {
+        let mut stored = Stored { shown: place.path(), files: Vec::new(), problems: Vec::new(), lost: Vec::new() };
+        let Some((key, tablet)) = self.find(table, place) else {
+            stored.problems.push("the snapshot's catalog has no such tablet".into());
+            return stored;
+        };
+        stored.shown = self.repository.path(&format!("__ss_{}/__ss_content/{}", self.snapshot.label, key.path()));
+        let Some(found) = self.snapshot.tablet(&key) else {
+            let entry = self.repository.storage().stat(&stored.shown).await;
+            let empty = entry.is_ok_and(|entry| entry.kind == EntryKind::Directory);
+            let what = if empty { "the tablet's directory is empty" } else { "the tablet's directory is missing" };
+            stored.problems.push(what.into());
+            return stored;
+        };
+        stored.files = found.files.iter().map(|file| self.file(&key, file)).collect();
+        let there = |listed: &str| {
+            let split = md5::split_name(listed);
+            split.is_some_and(|(name, digest)| found.files.iter().any(|file| &*file.name == name && file.md5 == digest))
+        };
+        stored.lost = tablet.listed_files.iter().filter(|listed| !there(listed)).cloned().collect();
+        // What is missing is said of each file by itself.
+        stored.problems = found.problems.iter().filter(|problem| !problem.ends_with("is missing")).cloned().collect();
+        stored.problems.extend(foreign_names(found.files.iter().map(|file| &*file.name)));
+        stored
     }
 
     fn find(&self, table: usize, place: &TabletPlace) -> Option<(TabletKey, &TabletEntry)> {
