@@ -18,3 +18,4 @@ mod listing;
 mod mounting;
 mod sql;
 mod trees;
+mod verifying;
