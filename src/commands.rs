@@ -1,6 +1,7 @@
 //! One module per subcommand: options in, calls into the libraries, printed results out.
 
 mod backup;
+mod export;
 mod generate;
 mod init;
 mod ls;
@@ -38,6 +39,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Init(args) => wait(init::init(&args, &globals)),
         Command::Backup(args) => wait(backup::backup(args, &globals)),
         Command::Sql(args) => sql::sql(args, &globals),
+        Command::Export(args) => wait(export::export(args, &globals)),
         Command::Completions(args) => generate::completions(&args),
         Command::Man(args) => generate::man(&args),
     }

@@ -118,6 +118,9 @@ fn step(table: &TableReport) -> String {
             size(table.bytes)
         );
     }
+    if let Some(rows) = table.rows {
+        let _ = write!(line, ", {}", count(rows, "row"));
+    }
     if table.reused_files > 0 {
         let _ = write!(line, ", {} there already", count(table.reused_files, "file"));
     }
@@ -133,6 +136,7 @@ fn status(status: TableStatus) -> &'static str {
         TableStatus::Replaced => "restored in place of the one that stood there",
         TableStatus::Merged => "partitions restored into the table that stood there",
         TableStatus::BackedUp => "backed up",
+        TableStatus::Exported => "exported",
         TableStatus::Failed => "failed",
         TableStatus::Interrupted => "interrupted",
     }

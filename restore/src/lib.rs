@@ -5,7 +5,7 @@
 //! options and listeners, and returns reports.
 //!
 //! * [`source`]: what is restored from.
-//! * [`restore`], [`backup`], [`survey`], [`verify`]: the jobs.
+//! * [`restore`], [`backup`], [`export`], [`survey`], [`verify`]: the jobs.
 //! * [`statement`]: the manual's statements, from text; [`session`]: running them; [`registry`]: repositories by name.
 //! * [`report`], [`progress`], [`error`]: what they say.
 
@@ -13,6 +13,7 @@ pub mod backup;
 mod commit;
 mod complete;
 pub mod error;
+pub mod export;
 mod limiter;
 mod merge;
 mod objects;

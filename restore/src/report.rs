@@ -54,6 +54,8 @@ pub enum TableStatus {
     Merged,
     /// Written into the new snapshot.
     BackedUp,
+    /// Its rows were written.
+    Exported,
     Failed,
     /// Stopped by the user; what was finished is kept for the next run.
     Interrupted,
@@ -85,6 +87,9 @@ pub struct TableReport {
     pub bytes: u64,
     /// Of `files`, those that an interrupted run (or, in a backup, another snapshot of the repository) had already.
     pub reused_files: u64,
+    /// Written by this run of an export; reused files have more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
     pub seconds: f64,
     /// Why it failed, one sentence each, each naming its object.
     pub problems: Vec<String>,
@@ -104,6 +109,7 @@ impl TableReport {
             files: 0,
             bytes: 0,
             reused_files: 0,
+            rows: None,
             seconds: 0.0,
             problems: Vec::new(),
             notes: Vec::new(),
@@ -158,4 +164,18 @@ pub struct BackupReport {
     pub seconds: f64,
     /// Worth knowing though nothing failed.
     pub notes: Vec<String>,
+}
+
+/// How an export ended.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ExportReport {
+    pub status: JobStatus,
+    pub tables: Vec<TableReport>,
+    /// Sums over `tables`; files that were written, or that an interrupted run had finished.
+    pub files: u64,
+    pub bytes: u64,
+    pub reused_files: u64,
+    /// Without those of reused files.
+    pub rows: u64,
+    pub seconds: f64,
 }

@@ -1,0 +1,243 @@
+//! The export job: rows of tables, partitions and tablets as Parquet, Arrow, CSV or JSON lines.
+
+mod cells;
+mod columns;
+mod csv;
+mod encode;
+mod format;
+mod output;
+mod parallel;
+mod plan;
+mod resolve;
+mod single;
+mod tablet;
+#[cfg(test)]
+mod tests;
+
+use crate::error::{ErrorKind, RestoreError, Result};
+use crate::progress::{Cancel, Progress};
+use crate::report::{ExportReport, JobStatus, TableReport, TableStatus};
+use arrow_array::RecordBatch;
+pub use format::{CsvOptions, Format, Types};
+use output::SingleFile;
+use plan::{Refused, TablePlan};
+pub use resolve::ExportSource;
+use resolve::What;
+pub use starsnap_tablet::{LargeIntAs, TextAs};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::runtime::Handle;
+
+/// What to export, how, how fast.
+#[derive(Debug, Clone)]
+pub struct ExportOptions {
+    pub source: ExportSource,
+    pub format: Format,
+    pub types: Types,
+    /// Only these columns, in this order; empty: all.
+    pub columns: Vec<String>,
+    /// At most so many rows of each table.
+    pub limit: Option<u64>,
+    /// Every stored row of every segment, in order: not merged, deleted ones too.
+    pub physical: bool,
+    /// The rollup or synchronous materialized view to read instead of the base index.
+    pub index: Option<String>,
+    /// Tablets worked on at once; at least 1.
+    pub workers: usize,
+}
+
+/// Where the rows go.
+pub enum Target {
+    /// `<directory>/<table>/<partition>/<tablet>.<extension>`; a tablet alone is `<directory>/<tablet>.<extension>`.
+    Directory(PathBuf),
+    /// All rows of one table.
+    File(PathBuf),
+    /// All rows of one table, to a pipe.
+    Stream(Box<dyn Write + Send>),
+}
+
+/// What every part of a running export needs.
+pub(crate) struct Job<'a> {
+    runtime: Handle,
+    progress: &'a dyn Progress,
+    cancel: &'a Cancel,
+}
+
+impl Job<'_> {
+    fn check(&self, table: &str) -> Result<()> {
+        if self.cancel.is_cancelled() { Err(RestoreError::interrupted(table)) } else { Ok(()) }
+    }
+
+    /// Tells that `rows` rows of tablet `at` are done ([`u64::MAX`]: all), of which `told` bytes were told before.
+    fn advance(&self, plan: &TablePlan, at: usize, rows: u64, told: &mut u64) {
+        let Some(head) = plan.heads.get(at) else { return };
+        let share = u128::from(head.bytes) * u128::from(rows.min(head.rows)) / u128::from(head.rows.max(1));
+        let bytes = if rows == u64::MAX { head.bytes } else { u64::try_from(share).unwrap_or(head.bytes) };
+        self.progress.advanced(bytes.saturating_sub(*told));
+        *told = bytes.max(*told);
+    }
+}
+
+/// What was written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Written {
+    files: u64,
+    /// Of `files`, those that an interrupted run had finished.
+    reused_files: u64,
+    bytes: u64,
+    /// Without those of reused files.
+    rows: u64,
+}
+
+impl Written {
+    fn add(&mut self, other: &Written) {
+        self.files += other.files;
+        self.reused_files += other.reused_files;
+        self.bytes += other.bytes;
+        self.rows += other.rows;
+    }
+}
+
+/// Exports. An error when nothing could be begun; what happens to single tables is in the report.
+pub async fn export(
+    options: ExportOptions,
+    target: Target,
+    progress: Arc<dyn Progress>,
+    cancel: Cancel,
+) -> Result<ExportReport> {
+    let runtime = Handle::current();
+    let work = move || {
+        let job = Job { runtime, progress: progress.as_ref(), cancel: &cancel };
+        run(&options, target, &job)
+    };
+    let failed = |error| RestoreError::io("finish", Path::new("the export"), error);
+    crate::blocking(work).await.map_err(failed)?
+}
+
+fn run(options: &ExportOptions, target: Target, job: &Job<'_>) -> Result<ExportReport> {
+    let begun = Instant::now();
+    let single = !matches!(target, Target::Directory(_));
+    if let (true, What::Tables { source, table: None, .. }) = (single, &options.source.0)
+        && source.tables().iter().filter(|table| resolve::holds_rows(table)).count() != 1
+    {
+        let reason = "it holds several tables, which one file cannot";
+        return Err(RestoreError::new(ErrorKind::Usage, "export from", source.describe(), reason)
+            .advise("name one table, or export to a directory"));
+    }
+    let plans = plan::plan(options, job)?;
+    let heads = || plans.iter().filter_map(|plan| plan.as_ref().ok()).flat_map(|plan| &plan.heads);
+    job.progress.started(heads().count() as u64, heads().map(|head| head.bytes).fold(0, u64::saturating_add));
+    let mut target = Some(target);
+    let mut tables = Vec::new();
+    for plan in plans {
+        let report = run_table(plan, &mut target, options, job);
+        job.progress.table_done(&report);
+        tables.push(report);
+    }
+    let status = if job.cancel.is_cancelled() { JobStatus::Interrupted } else { JobStatus::of(&tables) };
+    Ok(ExportReport {
+        status,
+        files: tables.iter().map(|table| table.files).sum(),
+        bytes: tables.iter().map(|table| table.bytes).sum(),
+        reused_files: tables.iter().map(|table| table.reused_files).sum(),
+        rows: tables.iter().filter_map(|table| table.rows).sum(),
+        tables,
+        seconds: begun.elapsed().as_secs_f64(),
+    })
+}
+
+/// One table, from its plan to its report.
+fn run_table(
+    plan: Result<TablePlan, Box<Refused>>,
+    target: &mut Option<Target>,
+    options: &ExportOptions,
+    job: &Job<'_>,
+) -> TableReport {
+    let begun = Instant::now();
+    let (name, kind) = match &plan {
+        Ok(plan) => (plan.name.clone(), plan.kind),
+        Err(refused) => (refused.name.clone(), refused.kind),
+    };
+    let mut report = TableReport::new(&name, None, kind, TableStatus::Exported);
+    let result = plan.map_err(|refused| refused.error).and_then(|plan| {
+        job.check(&plan.name)?;
+        report.partitions = plan.partitions;
+        write(&plan, target, options, job)
+    });
+    match result {
+        Ok(written) => {
+            (report.files, report.bytes, report.reused_files) = (written.files, written.bytes, written.reused_files);
+            report.rows = Some(written.rows);
+        }
+        Err(error) if closed(&error) => report.notes.push("the reader of the output went away".into()),
+        Err(error) => {
+            let interrupted = error.kind == ErrorKind::Interrupted;
+            report.status = if interrupted { TableStatus::Interrupted } else { TableStatus::Failed };
+            report.problems = vec![error.to_string()];
+        }
+    }
+    report.seconds = begun.elapsed().as_secs_f64();
+    report
+}
+
+/// True when nobody reads a pipe any more, which is no failure: `… | head`.
+fn closed(error: &RestoreError) -> bool {
+    let cause = error.source.as_ref().and_then(|source| source.downcast_ref::<std::io::Error>());
+    cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+fn write(plan: &TablePlan, target: &mut Option<Target>, options: &ExportOptions, job: &Job<'_>) -> Result<Written> {
+    let file = match target {
+        Some(Target::Directory(dir)) if !plan.alone => return output::directory(plan, dir, options, job),
+        Some(Target::Directory(dir)) => {
+            std::fs::create_dir_all(&*dir).map_err(|error| RestoreError::io("make", dir, error))?;
+            dir.join(format!("{}.{}", plan.name, options.format.extension()))
+        }
+        Some(Target::File(path)) => path.clone(),
+        _ => {
+            // There is one table, so that it is there.
+            let Some(Target::Stream(out)) = target.take() else {
+                let reason = "the output is used up";
+                return Err(RestoreError::new(ErrorKind::Io, "write", &plan.name, reason));
+            };
+            let (out, rows) = single::write(plan, Counter { out, bytes: 0 }, true, "standard output", options, job)?;
+            return Ok(Written { files: 1, reused_files: 0, bytes: out.bytes, rows });
+        }
+    };
+    let single = SingleFile::create(&file)?;
+    let shown = file.display().to_string();
+    let out = Counter { out: Box::new(single.writer()?), bytes: 0 };
+    let (out, rows) = single::write(plan, out, false, &shown, options, job)?;
+    let bytes = out.bytes;
+    drop(out);
+    single.finish()?;
+    Ok(Written { files: 1, reused_files: 0, bytes, rows })
+}
+
+/// Counts what is written.
+struct Counter {
+    out: Box<dyn Write + Send>,
+    bytes: u64,
+}
+
+impl Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// The first `rows` rows of a batch.
+fn at_most(batch: RecordBatch, rows: Option<u64>) -> RecordBatch {
+    match rows.and_then(|rows| usize::try_from(rows).ok()) {
+        Some(rows) if rows < batch.num_rows() => batch.slice(0, rows),
+        _ => batch,
+    }
+}

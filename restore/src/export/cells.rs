@@ -1,0 +1,312 @@
+//! Values as text: one column of a batch, ready to be written row by row.
+//!
+//! Which text a value gets follows from the Arrow type and, where that does not say enough (JSON or text? bytes or a sketch?), from the
+//! StarRocks type that the reader leaves in the field's metadata.
+
+use crate::error::{ErrorKind, RestoreError, Result};
+use arrow_array::cast::AsArray as _;
+use arrow_array::types::{
+    Date32Type, Decimal128Type, Decimal256Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+    TimestampMicrosecondType, UInt64Type,
+};
+use arrow_array::{
+    Array, BinaryArray, BooleanArray, ListArray, MapArray, PrimitiveArray, RecordBatch, StringArray, StructArray,
+};
+use arrow_schema::{DataType, Field, TimeUnit};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use starsnap_tablet::json::text::write_string;
+use starsnap_tablet::types::{TYPE_METADATA, text};
+use std::io::Write as _;
+
+/// Which of two texts a value gets where they differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// JSON values: MAP as `[[key, value], …]`, VARBINARY in hex, text that is not UTF-8 as `{"hex": …}`.
+    Json,
+    /// What Stream Load takes in a CSV field: MAP as `{key:value}`, VARBINARY in base64, BITMAP as `1,2,3`.
+    Csv,
+}
+
+/// One column of a batch.
+pub(super) enum Cells<'a> {
+    Boolean(&'a BooleanArray),
+    Int8(&'a PrimitiveArray<Int8Type>),
+    Int16(&'a PrimitiveArray<Int16Type>),
+    Int32(&'a PrimitiveArray<Int32Type>),
+    Int64(&'a PrimitiveArray<Int64Type>),
+    UInt64(&'a PrimitiveArray<UInt64Type>),
+    Float32(&'a PrimitiveArray<Float32Type>),
+    Float64(&'a PrimitiveArray<Float64Type>),
+    Date(&'a PrimitiveArray<Date32Type>),
+    DateTime(&'a PrimitiveArray<TimestampMicrosecondType>),
+    Decimal128(&'a PrimitiveArray<Decimal128Type>, usize),
+    Decimal256(&'a PrimitiveArray<Decimal256Type>, usize),
+    /// LARGEINT.
+    Digits(&'a StringArray),
+    Json(&'a StringArray),
+    /// CHAR and VARCHAR, which need not be UTF-8.
+    Text(&'a BinaryArray),
+    Varbinary(&'a BinaryArray),
+    /// Sketches without a text of their own.
+    Sketch(&'a BinaryArray),
+    Bitmap(&'a ListArray, Box<Cells<'a>>),
+    List(&'a ListArray, Box<Cells<'a>>),
+    Map(&'a MapArray, Box<[Cells<'a>; 2]>),
+    /// Each field with its name as a JSON string.
+    Struct(&'a StructArray, Vec<(Vec<u8>, Cells<'a>)>),
+}
+
+/// The columns of a batch.
+pub(super) fn columns(batch: &RecordBatch) -> Result<Vec<Cells<'_>>> {
+    let schema = batch.schema_ref();
+    schema.fields().iter().zip(batch.columns()).map(|(field, array)| Cells::of(field, array.as_ref())).collect()
+}
+
+impl<'a> Cells<'a> {
+    /// The cells of `array`, which the reader made for `field`.
+    fn of(field: &Field, array: &'a dyn Array) -> Result<Cells<'a>> {
+        let sql = field.metadata().get(TYPE_METADATA).map_or("", String::as_str);
+        let found = match array.data_type() {
+            DataType::Boolean => array.as_boolean_opt().map(Cells::Boolean),
+            DataType::Int8 => array.as_primitive_opt().map(Cells::Int8),
+            DataType::Int16 => array.as_primitive_opt().map(Cells::Int16),
+            DataType::Int32 => array.as_primitive_opt().map(Cells::Int32),
+            DataType::Int64 => array.as_primitive_opt().map(Cells::Int64),
+            DataType::UInt64 => array.as_primitive_opt().map(Cells::UInt64),
+            DataType::Float32 => array.as_primitive_opt().map(Cells::Float32),
+            DataType::Float64 => array.as_primitive_opt().map(Cells::Float64),
+            DataType::Date32 => array.as_primitive_opt().map(Cells::Date),
+            DataType::Timestamp(TimeUnit::Microsecond, None) => array.as_primitive_opt().map(Cells::DateTime),
+            DataType::Decimal128(_, scale) => {
+                array.as_primitive_opt().zip(usize::try_from(*scale).ok()).map(|(a, s)| Cells::Decimal128(a, s))
+            }
+            DataType::Decimal256(_, scale) => {
+                array.as_primitive_opt().zip(usize::try_from(*scale).ok()).map(|(a, s)| Cells::Decimal256(a, s))
+            }
+            DataType::Utf8 if sql == "JSON" => array.as_string_opt().map(Cells::Json),
+            DataType::Utf8 if sql == "LARGEINT" => array.as_string_opt().map(Cells::Digits),
+            DataType::Binary if sql.starts_with("VARBINARY") => array.as_binary_opt().map(Cells::Varbinary),
+            DataType::Binary if sql.starts_with("CHAR") || sql.starts_with("VARCHAR") => {
+                array.as_binary_opt().map(Cells::Text)
+            }
+            DataType::Binary => array.as_binary_opt().map(Cells::Sketch),
+            DataType::List(item) => match array.as_list_opt::<i32>() {
+                Some(list) => {
+                    let items = Box::new(Cells::of(item, list.values().as_ref())?);
+                    Some(if sql == "BITMAP" { Cells::Bitmap(list, items) } else { Cells::List(list, items) })
+                }
+                None => None,
+            },
+            DataType::Map(_, _) => array.as_map_opt().map(Cells::map).transpose()?.flatten(),
+            DataType::Struct(fields) => match array.as_struct_opt() {
+                Some(content) => {
+                    let columns = fields.iter().zip(content.columns());
+                    let columns = columns.map(|(field, column)| {
+                        let mut name = Vec::new();
+                        json_string(field.name(), &mut name);
+                        Ok((name, Cells::of(field, column.as_ref())?))
+                    });
+                    Some(Cells::Struct(content, columns.collect::<Result<_>>()?))
+                }
+                None => None,
+            },
+            _ => None,
+        };
+        found.ok_or_else(|| {
+            let reason = format!("there is no text for values of {} ({sql})", array.data_type());
+            RestoreError::new(ErrorKind::Unsupported, "export column", field.name(), reason)
+        })
+    }
+
+    fn map(map: &'a MapArray) -> Result<Option<Cells<'a>>> {
+        let (DataType::Struct(fields), columns) = (map.entries().data_type(), map.entries().columns()) else {
+            return Ok(None);
+        };
+        let ([key, value], [keys, values]) = (&fields[..], columns) else { return Ok(None) };
+        let entries = [Cells::of(key, keys.as_ref())?, Cells::of(value, values.as_ref())?];
+        Ok(Some(Cells::Map(map, Box::new(entries))))
+    }
+
+    fn array(&self) -> &dyn Array {
+        match self {
+            Cells::Boolean(array) => *array,
+            Cells::Int8(array) => *array,
+            Cells::Int16(array) => *array,
+            Cells::Int32(array) => *array,
+            Cells::Int64(array) => *array,
+            Cells::UInt64(array) => *array,
+            Cells::Float32(array) => *array,
+            Cells::Float64(array) => *array,
+            Cells::Date(array) => *array,
+            Cells::DateTime(array) => *array,
+            Cells::Decimal128(array, _) => *array,
+            Cells::Decimal256(array, _) => *array,
+            Cells::Digits(array) | Cells::Json(array) => *array,
+            Cells::Text(array) | Cells::Varbinary(array) | Cells::Sketch(array) => *array,
+            Cells::Bitmap(array, _) | Cells::List(array, _) => *array,
+            Cells::Map(array, _) => *array,
+            Cells::Struct(array, _) => *array,
+        }
+    }
+
+    /// True for NULL.
+    pub(super) fn is_null(&self, row: usize) -> bool {
+        self.array().is_null(row)
+    }
+
+    /// Appends the value at `row` as it stands within other text: `null`, a number, a string in quotes, a list, …
+    pub(super) fn write(&self, row: usize, dialect: Dialect, out: &mut Vec<u8>) {
+        if self.is_null(row) {
+            out.extend_from_slice(b"null");
+            return;
+        }
+        match self {
+            Cells::Float32(array) if !array.value(row).is_finite() => self.quoted(row, dialect, out),
+            Cells::Float64(array) if !array.value(row).is_finite() => self.quoted(row, dialect, out),
+            Cells::Date(_) | Cells::DateTime(_) | Cells::Varbinary(_) | Cells::Sketch(_) => {
+                self.quoted(row, dialect, out);
+            }
+            Cells::Decimal128(..) | Cells::Decimal256(..) | Cells::Digits(_) if dialect == Dialect::Json => {
+                self.quoted(row, dialect, out);
+            }
+            Cells::Text(array) => match std::str::from_utf8(array.value(row)) {
+                Ok(text) => json_string(text, out),
+                Err(_) if dialect == Dialect::Json => {
+                    out.extend_from_slice(b"{\"hex\":\"");
+                    hex(array.value(row), out);
+                    out.extend_from_slice(b"\"}");
+                }
+                Err(_) => write_string(array.value(row), out),
+            },
+            // StarRocks can store a JSON value that is nothing, and prints it as nothing.
+            Cells::Json(array) if array.value(row).is_empty() => out.extend_from_slice(b"\"\""),
+            Cells::Bitmap(array, items) => write_items(array, items, row, dialect, out),
+            Cells::List(array, items) => write_items(array, items, row, dialect, out),
+            Cells::Map(array, entries) => write_map(array, entries, row, dialect, out),
+            Cells::Struct(_, fields) => {
+                out.push(b'{');
+                for (at, (name, cells)) in fields.iter().enumerate() {
+                    separate(at, out);
+                    out.extend_from_slice(name);
+                    out.push(b':');
+                    cells.write(row, dialect, out);
+                }
+                out.push(b'}');
+            }
+            _ => self.write_plain(row, dialect, out),
+        }
+    }
+
+    fn quoted(&self, row: usize, dialect: Dialect, out: &mut Vec<u8>) {
+        out.push(b'"');
+        self.write_plain(row, dialect, out);
+        out.push(b'"');
+    }
+
+    /// Appends the value at `row`, which is not NULL, as it stands alone: strings without quotes.
+    pub(super) fn write_plain(&self, row: usize, dialect: Dialect, out: &mut Vec<u8>) {
+        match self {
+            Cells::Boolean(array) => out.extend_from_slice(if array.value(row) { b"true" } else { b"false" }),
+            Cells::Int8(array) => number(array.value(row), out),
+            Cells::Int16(array) => number(array.value(row), out),
+            Cells::Int32(array) => number(array.value(row), out),
+            Cells::Int64(array) => number(array.value(row), out),
+            Cells::UInt64(array) => number(array.value(row), out),
+            Cells::Float32(array) => match array.value(row) {
+                value if value.is_finite() => number(value, out),
+                value => out.extend_from_slice(not_finite(f64::from(value))),
+            },
+            Cells::Float64(array) => match array.value(row) {
+                value if value.is_finite() => number(value, out),
+                value => out.extend_from_slice(not_finite(value)),
+            },
+            Cells::Date(array) => out.extend_from_slice(text::date(array.value(row)).as_bytes()),
+            Cells::DateTime(array) => out.extend_from_slice(text::datetime(array.value(row)).as_bytes()),
+            Cells::Decimal128(array, scale) => {
+                out.extend_from_slice(text::decimal(&array.value(row).to_string(), *scale).as_bytes());
+            }
+            Cells::Decimal256(array, scale) => {
+                out.extend_from_slice(text::decimal(&array.value(row).to_string(), *scale).as_bytes());
+            }
+            Cells::Digits(array) | Cells::Json(array) => out.extend_from_slice(array.value(row).as_bytes()),
+            Cells::Text(array) => out.extend_from_slice(array.value(row)),
+            Cells::Varbinary(array) if dialect == Dialect::Csv => {
+                out.extend_from_slice(BASE64.encode(array.value(row)).as_bytes());
+            }
+            Cells::Varbinary(array) | Cells::Sketch(array) => hex(array.value(row), out),
+            Cells::Bitmap(array, items) if dialect == Dialect::Csv => list_items(array, items, row, dialect, out),
+            Cells::Bitmap(..) | Cells::List(..) | Cells::Map(..) | Cells::Struct(..) => self.write(row, dialect, out),
+        }
+    }
+}
+
+fn write_items(array: &ListArray, items: &Cells<'_>, row: usize, dialect: Dialect, out: &mut Vec<u8>) {
+    out.push(b'[');
+    list_items(array, items, row, dialect, out);
+    out.push(b']');
+}
+
+fn list_items(array: &ListArray, items: &Cells<'_>, row: usize, dialect: Dialect, out: &mut Vec<u8>) {
+    for (at, item) in range(array.value_offsets(), row).enumerate() {
+        separate(at, out);
+        items.write(item, dialect, out);
+    }
+}
+
+fn write_map(array: &MapArray, entries: &[Cells<'_>; 2], row: usize, dialect: Dialect, out: &mut Vec<u8>) {
+    let (open, middle, close): (&[u8], u8, &[u8]) = match dialect {
+        Dialect::Json => (b"[", b',', b"]"),
+        Dialect::Csv => (b"", b':', b""),
+    };
+    out.push(if dialect == Dialect::Json { b'[' } else { b'{' });
+    for (at, entry) in range(array.value_offsets(), row).enumerate() {
+        separate(at, out);
+        out.extend_from_slice(open);
+        entries[0].write(entry, dialect, out);
+        out.push(middle);
+        entries[1].write(entry, dialect, out);
+        out.extend_from_slice(close);
+    }
+    out.push(if dialect == Dialect::Json { b']' } else { b'}' });
+}
+
+/// Positions of the items of list `row`. Arrow promises offsets that ascend from zero.
+fn range(offsets: &[i32], row: usize) -> std::ops::Range<usize> {
+    let at = |row: usize| offsets.get(row).and_then(|offset| usize::try_from(*offset).ok()).unwrap_or(0);
+    at(row)..at(row + 1)
+}
+
+fn separate(at: usize, out: &mut Vec<u8>) {
+    if at > 0 {
+        out.push(b',');
+    }
+}
+
+/// Appends a number: the shortest text that reads back as the same.
+fn number(value: impl serde::Serialize, out: &mut Vec<u8>) {
+    // A finite number always has a text, and a vector takes it.
+    let _ = serde_json::to_writer(out, &value);
+}
+
+fn not_finite(value: f64) -> &'static [u8] {
+    if value.is_nan() {
+        b"NaN"
+    } else if value > 0.0 {
+        b"Infinity"
+    } else {
+        b"-Infinity"
+    }
+}
+
+/// Appends a JSON string.
+pub(super) fn json_string(text: &str, out: &mut Vec<u8>) {
+    write_string(text.as_bytes(), out);
+}
+
+fn hex(bytes: &[u8], out: &mut Vec<u8>) {
+    for byte in bytes {
+        // A vector takes everything.
+        let _ = write!(out, "{byte:02x}");
+    }
+}

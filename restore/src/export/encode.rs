@@ -1,0 +1,153 @@
+//! Batches into one file of any format.
+
+use super::format::{Format, Text};
+use crate::error::{ErrorKind, RestoreError, Result};
+use arrow_array::RecordBatch;
+use arrow_ipc::writer::{FileWriter, StreamWriter};
+use arrow_schema::{ArrowError, SchemaRef};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use std::io::{self, Write};
+
+/// Rows in a Parquet row group, at most: enough for a good dictionary, few enough that readers have several groups to share out.
+const ROW_GROUP_ROWS: usize = 1 << 20;
+
+/// Writes one file.
+pub(super) enum Encoder<W: Write + Send> {
+    Text(Text, W),
+    Parquet(Box<ArrowWriter<Noted<W>>>),
+    File(Box<FileWriter<W>>),
+    Stream(Box<StreamWriter<W>>),
+}
+
+/// How a file is written.
+pub(super) struct EncoderOptions<'a> {
+    pub(super) format: &'a Format,
+    /// To a pipe, of which nothing can be written twice.
+    pub(super) stream: bool,
+    /// Encoded bytes of a Parquet row group, which is kept in memory until it is full.
+    pub(super) group_bytes: usize,
+    /// What the file is called in messages.
+    pub(super) shown: &'a str,
+}
+
+impl<W: Write + Send> Encoder<W> {
+    /// Writes what stands before the rows.
+    pub(super) fn new(mut out: W, schema: &SchemaRef, options: &EncoderOptions<'_>) -> Result<Self> {
+        let shown = options.shown;
+        if let Some(text) = options.format.text() {
+            out.write_all(&text.header(schema)).map_err(|error| write_error(shown, error))?;
+            return Ok(Encoder::Text(text, out));
+        }
+        Ok(match options.format {
+            Format::Arrow if options.stream => {
+                let writer = StreamWriter::try_new(out, schema).map_err(|error| arrow_error(shown, error))?;
+                Encoder::Stream(Box::new(writer))
+            }
+            Format::Arrow => {
+                let writer = FileWriter::try_new(out, schema).map_err(|error| arrow_error(shown, error))?;
+                Encoder::File(Box::new(writer))
+            }
+            _ => {
+                let properties = WriterProperties::builder()
+                    .set_compression(Compression::ZSTD(ZstdLevel::default()))
+                    .set_statistics_enabled(EnabledStatistics::Page)
+                    .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+                    .set_max_row_group_bytes(Some(options.group_bytes.max(1)))
+                    .set_created_by(format!("starsnap {}", env!("CARGO_PKG_VERSION")))
+                    .build();
+                let out = Noted { out, failed: None };
+                let writer = ArrowWriter::try_new(out, schema.clone(), Some(properties));
+                Encoder::Parquet(Box::new(writer.map_err(|error| parquet_error(shown, error, None))?))
+            }
+        })
+    }
+
+    /// Writes the rows of a batch.
+    pub(super) fn write(&mut self, batch: &RecordBatch, shown: &str) -> Result<()> {
+        match self {
+            Encoder::Text(text, out) => {
+                let lines = text.lines(batch)?;
+                out.write_all(&lines).map_err(|error| write_error(shown, error))
+            }
+            Encoder::Parquet(writer) => {
+                let written = writer.write(batch);
+                written.map_err(|error| parquet_error(shown, error, writer.inner_mut().failed.take()))
+            }
+            Encoder::File(writer) => writer.write(batch).map_err(|error| arrow_error(shown, error)),
+            Encoder::Stream(writer) => writer.write(batch).map_err(|error| arrow_error(shown, error)),
+        }
+    }
+
+    /// Writes lines that were made elsewhere.
+    pub(super) fn write_lines(&mut self, lines: &[u8], shown: &str) -> Result<()> {
+        match self {
+            Encoder::Text(_, out) => out.write_all(lines).map_err(|error| write_error(shown, error)),
+            _ => Err(RestoreError::new(ErrorKind::Io, "write", shown, "lines for a format that has none")),
+        }
+    }
+
+    /// Writes what stands after the rows, and gives the output back.
+    pub(super) fn finish(self, shown: &str) -> Result<W> {
+        let mut out = match self {
+            Encoder::Text(_, out) => out,
+            Encoder::Parquet(mut writer) => {
+                let flushed = writer.flush();
+                flushed.map_err(|error| parquet_error(shown, error, writer.inner_mut().failed.take()))?;
+                writer.into_inner().map_err(|error| parquet_error(shown, error, None))?.out
+            }
+            Encoder::File(writer) => writer.into_inner().map_err(|error| arrow_error(shown, error))?,
+            Encoder::Stream(writer) => writer.into_inner().map_err(|error| arrow_error(shown, error))?,
+        };
+        out.flush().map_err(|error| write_error(shown, error))?;
+        Ok(out)
+    }
+}
+
+/// Keeps the error of the output, which the Parquet writer turns into text: a full disk must be told from a bug.
+pub(super) struct Noted<W> {
+    out: W,
+    failed: Option<io::Error>,
+}
+
+impl<W: Write> Noted<W> {
+    fn note<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+        result.inspect_err(|error| {
+            let kept = error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error);
+            self.failed = Some(kept);
+        })
+    }
+}
+
+impl<W: Write> Write for Noted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let result = self.out.write(bytes);
+        self.note(result)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let result = self.out.flush();
+        self.note(result)
+    }
+}
+
+/// An error of the output called `shown`.
+pub(super) fn write_error(shown: &str, error: io::Error) -> RestoreError {
+    RestoreError::io("write", std::path::Path::new(shown), error)
+}
+
+fn arrow_error(shown: &str, error: ArrowError) -> RestoreError {
+    match error {
+        ArrowError::IoError(_, error) => write_error(shown, error),
+        error => RestoreError::new(ErrorKind::Unsupported, "write", shown, error.to_string()),
+    }
+}
+
+fn parquet_error(shown: &str, error: ParquetError, cause: Option<io::Error>) -> RestoreError {
+    match cause {
+        Some(cause) => write_error(shown, cause),
+        None => RestoreError::new(ErrorKind::Unsupported, "write", shown, error.to_string()),
+    }
+}

@@ -1,0 +1,242 @@
+//! What is to be exported, worked out and checked before anything is written.
+
+use super::columns::{self, Head, OutputColumn};
+use super::parallel::parallel;
+use super::resolve::{What, holds_rows};
+use super::tablet::{Files, Unit, tablet_error};
+use super::{ExportOptions, Job};
+use crate::error::{ErrorKind, RestoreError, Result};
+use crate::report::ObjectKind;
+use crate::source::Source;
+use arrow_array::{RecordBatch, RecordBatchOptions};
+use arrow_schema::{Schema, SchemaRef};
+use starsnap_catalog::layout::{TableLayout, TabletPlace};
+use starsnap_catalog::snapshot::{PartitionKind, TableEntry, TableKind};
+use starsnap_tablet::{TabletError, TabletSchema};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// One table of an export.
+#[derive(Debug)]
+pub(super) struct TablePlan {
+    pub(super) name: String,
+    pub(super) kind: ObjectKind,
+    pub(super) partitions: u64,
+    pub(super) units: Vec<Unit>,
+    pub(super) heads: Vec<Head>,
+    /// None where there are no tablets.
+    pub(super) content: Option<Content>,
+    /// A tablet alone has no table's directory around its output.
+    pub(super) alone: bool,
+}
+
+/// How its rows are read.
+#[derive(Debug)]
+pub(super) struct Content {
+    schema: TabletSchema,
+    columns: Vec<OutputColumn>,
+}
+
+/// A table whose plan failed.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) name: String,
+    pub(super) kind: ObjectKind,
+    pub(super) error: RestoreError,
+}
+
+/// Plans every table of the source; errors that belong to no table are the result's.
+pub(super) fn plan(options: &ExportOptions, job: &Job<'_>) -> Result<Vec<Result<TablePlan, Box<Refused>>>> {
+    match &options.source.0 {
+        What::Tablet(dir) => {
+            if let Some(index) = &options.index {
+                let reason = "a tablet's directory alone is of one index";
+                return Err(RestoreError::new(ErrorKind::Usage, "export index", index, reason));
+            }
+            let path = dir.canonicalize().unwrap_or_else(|_| dir.clone());
+            let name = path.file_name().map_or_else(|| "tablet".into(), |name| name.to_string_lossy().into_owned());
+            let unit = Unit { path: name.clone(), files: Files::Directory(path) };
+            let table = TablePlan::new(name, ObjectKind::Table, vec![unit], true);
+            Ok(vec![table.complete(None, options, job)])
+        }
+        What::Tables { source, table: Some(table), partition } => {
+            Ok(vec![plan_table(source, *table, *partition, options, job)])
+        }
+        What::Tables { source, table: None, .. } => {
+            let tables = source.tables();
+            let chosen = tables.iter().enumerate().filter(|(_, table)| holds_rows(table));
+            Ok(chosen.map(|(at, _)| plan_table(source, at, None, options, job)).collect())
+        }
+    }
+}
+
+fn plan_table(
+    source: &Source,
+    table: usize,
+    partition: Option<usize>,
+    options: &ExportOptions,
+    job: &Job<'_>,
+) -> Result<TablePlan, Box<Refused>> {
+    let entry = source.tables().get(table).copied().cloned();
+    let Some(entry) = entry else {
+        let reason = "the source has no such table";
+        let error = RestoreError::new(ErrorKind::NoSuchObject, "export table", table.to_string(), reason);
+        return Err(Box::new(Refused { name: String::new(), kind: ObjectKind::Table, error }));
+    };
+    let kind = match entry.kind {
+        TableKind::MaterializedView => ObjectKind::MaterializedView,
+        TableKind::View => ObjectKind::View,
+        _ => ObjectKind::Table,
+    };
+    let listed = list(source, table, &entry, partition, options.index.as_deref());
+    let (units, partitions) = listed.map_err(|error| Box::new(Refused { name: entry.name.clone(), kind, error }))?;
+    let mut plan = TablePlan::new(entry.name.clone(), kind, units, false);
+    plan.partitions = partitions;
+    plan.complete(Some(&entry), options, job)
+}
+
+/// The tablets of one index in the table's order, and how many partitions they are of.
+fn list(
+    source: &Source,
+    table: usize,
+    entry: &TableEntry,
+    partition: Option<usize>,
+    index: Option<&str>,
+) -> Result<(Vec<Unit>, u64)> {
+    if !holds_rows(entry) {
+        let reason = match entry.kind {
+            TableKind::View => "it is a view, which stores no rows",
+            _ => "it is a shared-data or external table, whose data no backup holds",
+        };
+        return Err(RestoreError::new(ErrorKind::Unsupported, "export table", &entry.name, reason));
+    }
+    check_index(entry, index)?;
+    // StarRocks' own partition for rows to come has none; those of a REPLACE under way are not part of the table.
+    let normal = |at: usize| entry.partitions.get(at).is_some_and(|p| p.kind == PartitionKind::Normal);
+    let chosen = |place: &TabletPlace| {
+        partition.map_or_else(|| normal(place.partition), |only| place.partition == only) && {
+            let physical = entry.partitions.get(place.partition).and_then(|p| p.physicals.get(place.physical));
+            let found = physical.and_then(|p| p.indexes.get(place.index));
+            found.is_some_and(|found| index.map_or(found.base, |name| found.name == name))
+        }
+    };
+    let (mut units, mut partitions) = (Vec::new(), HashSet::new());
+    for place in TableLayout::of(entry).tablets.iter().filter(|place| chosen(place)) {
+        let listed = source.tablet(table, place).map_err(|problems| {
+            RestoreError::new(ErrorKind::Damaged, "export table", &entry.name, problems.join("; "))
+        })?;
+        partitions.insert(place.partition);
+        let files = listed.into_iter().map(|file| (file.name.clone(), file)).collect();
+        let files = Files::Source { source: source.clone(), files: Arc::new(files) };
+        units.push(Unit { path: place.path(), files });
+    }
+    Ok((units, partitions.len() as u64))
+}
+
+fn check_index(entry: &TableEntry, index: Option<&str>) -> Result<()> {
+    let Some(name) = index else { return Ok(()) };
+    let indexes = || entry.partitions.iter().flat_map(|p| &p.physicals).flat_map(|p| &p.indexes);
+    if indexes().any(|found| found.name == name) {
+        return Ok(());
+    }
+    let mut names: Vec<&str> = indexes().map(|found| &*found.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    let reason = format!("table {} has none of that name", entry.name);
+    Err(RestoreError::new(ErrorKind::NoSuchObject, "export index", name, reason)
+        .advise(format!("it has {}", names.join(", "))))
+}
+
+impl TablePlan {
+    fn new(name: String, kind: ObjectKind, units: Vec<Unit>, alone: bool) -> TablePlan {
+        TablePlan { name, kind, partitions: 1, units, heads: Vec::new(), content: None, alone }
+    }
+
+    /// Reads the metadata of every tablet, and works out the columns.
+    fn complete(
+        mut self,
+        entry: Option<&TableEntry>,
+        options: &ExportOptions,
+        job: &Job<'_>,
+    ) -> Result<TablePlan, Box<Refused>> {
+        match self.read_heads(entry, options, job) {
+            Ok(()) => Ok(self),
+            Err(error) => Err(Box::new(Refused { name: self.name, kind: self.kind, error })),
+        }
+    }
+
+    fn read_heads(&mut self, entry: Option<&TableEntry>, options: &ExportOptions, job: &Job<'_>) -> Result<()> {
+        let head = |unit: &Unit| {
+            job.check(&self.name)?;
+            unit.meta(&job.runtime).map(Head::of)
+        };
+        self.heads = parallel(&self.units, options.workers, head)?;
+        let Some(schema) = columns::newest_schema(&self.name, &self.units, &self.heads)? else { return Ok(()) };
+        let columns = columns::choose(&self.name, entry, options.index.as_deref(), &schema, &options.columns)?;
+        self.content = Some(Content { schema, columns });
+        Ok(())
+    }
+
+    /// What tells this export's output from any other's.
+    pub(super) fn identity(&self, options: &ExportOptions) -> Result<String> {
+        let columns = self.content.as_ref().map(|content| &content.columns);
+        let mut text = format!(
+            "{} {} {:?} {:?} {:?} {} {:?} {:?}\n",
+            env!("CARGO_PKG_VERSION"),
+            self.name,
+            options.format,
+            options.types,
+            options.limit,
+            options.physical,
+            options.index,
+            columns
+        );
+        for unit in &self.units {
+            text.push_str(&unit.identity()?);
+            text.push('\n');
+        }
+        Ok(text)
+    }
+}
+
+/// Rows of a tablet, batch by batch.
+pub(super) struct RowStream {
+    pub(super) schema: SchemaRef,
+    rows: Box<dyn Iterator<Item = starsnap_tablet::Result<RecordBatch>>>,
+    path: String,
+}
+
+impl Content {
+    /// Opens the rows of a tablet.
+    pub(super) fn rows(&self, unit: &Unit, options: &ExportOptions, job: &Job<'_>) -> Result<RowStream> {
+        let tablet = unit.open(&self.schema, &job.runtime)?;
+        let names: Vec<&str> = self.columns.iter().map(|column| &*column.stored).collect();
+        let read = options.format.read_options(options.types);
+        let failed = |error: TabletError| tablet_error(&unit.path, error);
+        let (schema, rows): (_, Box<dyn Iterator<Item = _>>) = if options.physical {
+            let rows = tablet.physical_rows(Some(&names), &read).map_err(failed)?;
+            (rows.schema(), Box::new(rows))
+        } else {
+            let rows = tablet.rows(Some(&names), &read).map_err(failed)?;
+            (rows.schema(), Box::new(rows))
+        };
+        let fields = schema.fields().iter().zip(&self.columns);
+        let fields = fields.map(|(field, column)| field.as_ref().clone().with_name(&column.name));
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        Ok(RowStream { schema, rows, path: unit.path.clone() })
+    }
+}
+
+impl Iterator for RowStream {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = self.rows.next()?.map_err(|error| tablet_error(&self.path, error));
+        Some(batch.and_then(|batch| {
+            let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+            let columns = batch.columns().to_vec();
+            RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
+                .map_err(|error| RestoreError::new(ErrorKind::Damaged, "read tablet", &self.path, error.to_string()))
+        }))
+    }
+}

@@ -1,0 +1,167 @@
+//! `starsnap export`.
+
+use super::Stop;
+use crate::cli::{ExportArgs, ExportFormat, Globals, LargeInt, Text};
+use crate::failure::Outcome;
+use crate::logging;
+use crate::output::{Output, printable, size};
+use crate::progress::{self, count};
+use starsnap_restore::export::{CsvOptions, ExportOptions, ExportSource, Format, LargeIntAs, Target, TextAs, Types};
+use starsnap_restore::report::{ExportReport, JobStatus};
+use starsnap_restore::{ErrorKind, RestoreError};
+use std::io::IsTerminal as _;
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+/// Exports, and says what was exported.
+pub async fn export(args: ExportArgs, globals: &Globals) -> anyhow::Result<Outcome> {
+    let stop = Stop::on_signals()?;
+    let format = format(&args)?;
+    let target = target(&args, &format, globals)?;
+    let cache = super::index_cache(globals);
+    let source = ExportSource::resolve(&args.source, args.repository_name.as_deref(), cache.as_ref()).await?;
+    let processors = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let options = ExportOptions {
+        source,
+        format,
+        types: types(&args),
+        columns: args.columns,
+        limit: args.limit,
+        physical: args.physical,
+        index: args.index,
+        workers: args.workers.map_or_else(processors, NonZeroUsize::get),
+    };
+    let is_stream = matches!(target, Target::Stream(_));
+    let report = starsnap_restore::export::export(options, target, progress::listener(globals), stop.cancel()).await?;
+    print(&report, &args.to, is_stream, globals)?;
+    Ok(Outcome::Job(report.status))
+}
+
+fn format(args: &ExportArgs) -> Result<Format, RestoreError> {
+    Ok(match args.format {
+        ExportFormat::Parquet => Format::Parquet,
+        ExportFormat::Arrow => Format::Arrow,
+        ExportFormat::Jsonl => Format::JsonLines,
+        ExportFormat::Csv => {
+            let separator = unescape(&args.csv_separator);
+            let special = |byte: &u8| matches!(byte, b'"' | b'\n' | b'\r');
+            let Some(separator) = separator.filter(|bytes| !bytes.is_empty() && !bytes.iter().any(special)) else {
+                let reason = "it must be text without quotes and line ends; \\t, \\xHH and \\\\ stand for bytes";
+                return Err(RestoreError::new(ErrorKind::Usage, "separate CSV by", &args.csv_separator, reason));
+            };
+            let null = args.csv_null.as_bytes().to_vec();
+            if null.iter().any(|byte| special(byte) || separator.first() == Some(byte)) {
+                let reason = "it must be text without quotes, line ends and separators";
+                return Err(RestoreError::new(ErrorKind::Usage, "write NULL as", &args.csv_null, reason));
+            }
+            Format::Csv(CsvOptions { separator, null, header: args.csv_header })
+        }
+    })
+}
+
+/// Bytes of a text with `\t`, `\xHH` and `\\` in it.
+fn unescape(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('\\') {
+        bytes.extend_from_slice(before.as_bytes());
+        let mut chars = after.chars();
+        rest = match chars.next()? {
+            't' => {
+                bytes.push(b'\t');
+                chars.as_str()
+            }
+            '\\' => {
+                bytes.push(b'\\');
+                chars.as_str()
+            }
+            'x' => {
+                let (digits, rest) = chars.as_str().split_at_checked(2)?;
+                let hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+                bytes.push(u8::from_str_radix(digits, 16).ok().filter(|_| hex)?);
+                rest
+            }
+            _ => return None,
+        };
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    Some(bytes)
+}
+
+fn types(args: &ExportArgs) -> Types {
+    Types {
+        large_int: match args.largeint {
+            LargeInt::Decimal128 => LargeIntAs::Decimal128,
+            LargeInt::Decimal256 => LargeIntAs::Decimal256,
+            LargeInt::Text => LargeIntAs::Text,
+        },
+        text: match args.text {
+            Text::Utf8 => TextAs::Utf8,
+            Text::Lossy => TextAs::Utf8Lossy,
+            Text::Binary => TextAs::Binary,
+        },
+    }
+}
+
+/// A pipe for `-`; a directory where one stands, where the name ends in a slash or has no extension; else a file.
+fn target(args: &ExportArgs, format: &Format, globals: &Globals) -> Result<Target, RestoreError> {
+    if args.to != "-" {
+        let path = Path::new(&args.to);
+        let is_dir = path.is_dir() || args.to.ends_with('/') || path.extension().is_none();
+        return Ok(if is_dir { Target::Directory(path.to_owned()) } else { Target::File(path.to_owned()) });
+    }
+    let refused = |reason: &str| RestoreError::new(ErrorKind::Usage, "export to", "standard output", reason);
+    if globals.json {
+        return Err(refused("the report of --json goes there").advise("export to a file"));
+    }
+    let binary = matches!(format, Format::Parquet | Format::Arrow);
+    if binary && std::io::stdout().is_terminal() {
+        return Err(refused("it is a terminal, and the format is binary").advise("pipe it, or export to a file"));
+    }
+    Ok(Target::Stream(Box::new(std::io::stdout())))
+}
+
+fn print(report: &ExportReport, to: &str, is_stream: bool, globals: &Globals) -> anyhow::Result<()> {
+    let mut out = Output::stdout();
+    if globals.json {
+        out.json(report)?;
+    } else if !globals.quiet {
+        let line = format!(
+            "exported {} of {} to {}: {}, {}, {:.1} s",
+            count(report.rows, "row"),
+            count(report.tables.len() as u64, "table"),
+            if is_stream { "standard output".to_owned() } else { printable(to) },
+            count(report.files, "file"),
+            size(report.bytes),
+            report.seconds
+        );
+        // What stands on standard output is the rows' alone.
+        if is_stream { logging::line(&line) } else { out.line(&line)? }
+    }
+    // Progress lines name the problems of each table; without them they must be said here.
+    if globals.quiet {
+        super::print_problems(&report.tables);
+    }
+    if report.status == JobStatus::Interrupted {
+        logging::line("starsnap: interrupted; into a directory, the same command goes on where this one stopped");
+    }
+    Ok(out.finish()?)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    #[test]
+    fn separators_may_be_any_bytes() {
+        for (text, bytes) in
+            [(",", &b","[..]), (r"\t", b"\t"), (r"\x01", b"\x01"), (r"a\\b", br"a\b"), ("é", "é".as_bytes())]
+        {
+            assert_eq!(unescape(text).as_deref(), Some(bytes), "{text}");
+        }
+        for bad in [r"\", r"\n", r"\x1", r"\xzz", r"\x+1"] {
+            assert_eq!(unescape(bad), None, "{bad}");
+        }
+    }
+}
