@@ -64,8 +64,7 @@ impl Write for Pipe {
 async fn piped(options: ExportOptions) -> Vec<u8> {
     let pipe = Pipe::default();
     done(run(options, Target::Stream(Box::new(pipe.clone()))).await);
-    let bytes = pipe.0.lock().unwrap().clone();
-    bytes
+    pipe.0.lock().unwrap().clone()
 }
 
 fn lines(bytes: &[u8]) -> Vec<Value> {

@@ -1,25 +1,24 @@
 //! Instants as the texts that StarRocks and people use.
 
-use jiff::Timestamp;
-use jiff::civil::DateTime;
-use jiff::tz::Offset;
+use jiff::SignedDuration;
+use jiff::civil::{DateTime, datetime};
 
-/// The zone in which StarRocks prints and reads times of the catalog, whatever zone its cluster runs in.
-const STARROCKS: Offset = jiff::tz::offset(8);
+/// The zone in which StarRocks prints and reads times of the catalog, whatever zone its cluster runs in: +08:00.
+const STARROCKS_ZONE: i64 = 8 * 3600;
 
 /// `yyyy-MM-dd HH:mm:ss` in +08:00, of seconds since the epoch.
 pub fn starrocks_time(seconds: i64) -> String {
-    date_time(STARROCKS.to_datetime(instant(seconds.saturating_mul(1000))))
+    date_time(at(seconds.saturating_add(STARROCKS_ZONE).saturating_mul(1000)))
 }
 
 /// `yyyy-MM-dd HH:mm:ss` in UTC, of milliseconds since the epoch.
 pub fn utc_time(milliseconds: i64) -> String {
-    date_time(Offset::UTC.to_datetime(instant(milliseconds)))
+    date_time(at(milliseconds))
 }
 
 /// `yyyy-MM-dd-HH-mm-ss-SSS` in UTC, of milliseconds since the epoch: a backup's timestamp.
 pub fn utc_timestamp(milliseconds: i64) -> String {
-    let at = Offset::UTC.to_datetime(instant(milliseconds));
+    let at = at(milliseconds);
     format!(
         "{:04}-{:02}-{:02}-{:02}-{:02}-{:02}-{:03}",
         at.year(),
@@ -32,11 +31,13 @@ pub fn utc_timestamp(milliseconds: i64) -> String {
     )
 }
 
-/// What lies outside the years 0 to 9999 (jiff ends a day before their end, so that every zone fits) counts as the nearest that does not.
-fn instant(milliseconds: i64) -> Timestamp {
+/// So many milliseconds after 1970 began. Civil time, as StarRocks means "never" by the last second of the year 9999 in +08:00, which instants do
+/// not reach. What lies outside the years 0 to 9999 counts as the nearest that does not.
+fn at(milliseconds: i64) -> DateTime {
     const FIRST: i64 = -62_167_219_200_000;
-    const LAST: i64 = 253_402_207_200_000;
-    Timestamp::from_millisecond(milliseconds.clamp(FIRST, LAST)).unwrap_or_default()
+    const LAST: i64 = 253_402_300_799_999;
+    let since = SignedDuration::from_millis(milliseconds.clamp(FIRST, LAST));
+    datetime(1970, 1, 1, 0, 0, 0, 0).saturating_add(since)
 }
 
 fn date_time(at: DateTime) -> String {
@@ -52,6 +53,8 @@ mod tests {
         assert_eq!(starrocks_time(1_704_074_400), "2024-01-01 10:00:00");
         assert_eq!(starrocks_time(-8 * 3600), "1970-01-01 00:00:00");
         assert_eq!(starrocks_time(951_782_400), "2000-02-29 08:00:00");
+        // No cooldown, as StarRocks stores it.
+        assert_eq!(starrocks_time(253_402_271_999), "9999-12-31 23:59:59");
     }
 
     #[test]
@@ -74,7 +77,7 @@ mod tests {
     #[test]
     fn no_number_is_too_large() {
         assert_eq!(utc_time(i64::MIN), "0000-01-01 00:00:00");
-        assert_eq!(utc_time(i64::MAX), "9999-12-30 22:00:00");
-        assert_eq!(starrocks_time(i64::MAX), "9999-12-31 06:00:00");
+        assert_eq!(utc_time(i64::MAX), "9999-12-31 23:59:59");
+        assert_eq!(starrocks_time(i64::MAX), "9999-12-31 23:59:59");
     }
 }

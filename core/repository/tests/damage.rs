@@ -263,7 +263,7 @@ async fn tablets_of_no_table_are_counted() {
     fs::create_dir_all(&dir).unwrap();
     named(&dir, "5.hdr", b"x");
     let snapshot = opened(&copy).await;
-    says(&snapshot, &["1 tablet directories belong to no table"]);
+    says(&snapshot, &["one tablet directory belongs to no table"]);
 }
 
 #[tokio::test]
