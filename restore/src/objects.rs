@@ -25,9 +25,35 @@ pub(crate) struct Objects {
     format: u32,
     pub(crate) views: Vec<TableEntry>,
     pub(crate) functions: Vec<CatalogText>,
+    #[serde(default)]
     pub(crate) catalogs: Vec<CatalogText>,
     /// The `.sql` files that stand for them, below the database's directory.
+    #[serde(default)]
     files: Vec<String>,
+}
+
+/// What is read of a mount's `snapshot.json`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct MountedSnapshot {
+    pub(crate) label: String,
+    pub(crate) timestamp: String,
+    pub(crate) database: String,
+    pub(crate) objects: Objects,
+}
+
+/// Reads the `snapshot.json` of a snapshot's directory in a mount, or of a copy of it; none where there is none.
+pub(crate) fn read_mounted(dir: &Path) -> Result<Option<MountedSnapshot>> {
+    let kind = |name: &str| dir.join(name).symlink_metadata().ok();
+    let is_file = |name: &str| kind(name).is_some_and(|meta| meta.is_file());
+    let Some(name) = layout::find_ours("snapshot.json", is_file, |name| kind(name).is_some()) else { return Ok(None) };
+    let path = dir.join(name);
+    let bytes = warehouse::read_file(&path, LIMIT)?;
+    let damaged = |reason: String| RestoreError::new(ErrorKind::Damaged, "read", path.display().to_string(), reason);
+    let mounted: MountedSnapshot = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+    if mounted.objects.format != FORMAT {
+        return Err(damaged(format!("its format is {}, this starsnap knows {FORMAT}", mounted.objects.format)));
+    }
+    Ok(Some(mounted))
 }
 
 fn path(database_dir: &Path) -> PathBuf {

@@ -52,11 +52,11 @@ pub(crate) fn select(options: &RestoreOptions, wanted: Option<&Wanted>) -> Resul
         }
         None => choices(options)?,
     };
-    let (functions, catalogs) = match (source.catalog(), wanted) {
-        (Some(stored), Some(wanted)) => {
-            (wanted.functions(&stored.functions, "restore")?, wanted.catalogs(&stored.catalogs, "restore")?)
+    let (functions, catalogs) = match (source.functions_and_catalogs(), wanted) {
+        (Some((functions, catalogs)), Some(wanted)) => {
+            (wanted.functions(functions, "restore")?, wanted.catalogs(catalogs, "restore")?)
         }
-        (Some(stored), None) if everything => (stored.functions.clone(), stored.catalogs.clone()),
+        (Some((functions, catalogs)), None) if everything => (functions.to_vec(), catalogs.to_vec()),
         _ => Default::default(),
     };
     let (mut tables, mut views, mut targets) = (Vec::new(), Vec::new(), HashSet::new());
@@ -125,7 +125,7 @@ fn no_table(source: &Source, name: &str) -> RestoreError {
 /// Restores the views, functions and external catalogs.
 pub(crate) async fn others(source: &Source, chosen: &Chosen, context: &Arc<Context>) -> Vec<TableReport> {
     let mut reports = Vec::new();
-    if chosen.everything && source.catalog().is_none() {
+    if chosen.everything {
         reports.extend(copy_sql(source, chosen).await);
     }
     let mut addition = Addition::default();
@@ -183,7 +183,7 @@ fn view(entry: Option<TableEntry>, choice: &TableChoice, chosen: &Chosen) -> Res
     Ok(entry)
 }
 
-/// A directory source has only the text of its views and functions.
+/// A directory has only the text of its external catalogs, and one that is no mount's that of its views and functions.
 async fn copy_sql(source: &Source, chosen: &Chosen) -> Vec<TableReport> {
     let files = match source.sql_files() {
         Ok(files) => files,
@@ -198,10 +198,13 @@ async fn copy_sql(source: &Source, chosen: &Chosen) -> Vec<TableReport> {
     }
     let mut report = TableReport::new("*.sql", None, ObjectKind::View, TableStatus::Restored);
     report.files = files.len() as u64;
-    report.notes.push(
-        "views, functions and external catalogs come as SQL text alone: restore from the repository itself to have them in a later backup"
-            .into(),
-    );
+    let what = match source.functions_and_catalogs() {
+        Some(_) => "external catalogs come as SQL text alone, without their secrets",
+        None => "views, functions and external catalogs come as SQL text alone",
+    };
+    report.notes.push(format!(
+        "{what}, and a later backup leaves them out: restore from the repository itself to have them in it"
+    ));
     let dir = chosen.database_dir.clone();
     let copied = crate::blocking(move || objects::copy_sql(&dir, &files)).await;
     let copied = copied.map_err(|error| RestoreError::io("write to", &chosen.database_dir, error));

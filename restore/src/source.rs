@@ -9,7 +9,7 @@ use directory::DirectorySource;
 use repository::RepositorySource;
 pub(crate) use repository::tablet_of;
 use starsnap_catalog::layout::TabletPlace;
-use starsnap_catalog::snapshot::{Snapshot, TableEntry};
+use starsnap_catalog::snapshot::{CatalogText, TableEntry};
 use starsnap_catalog::table_file::TableFile;
 use starsnap_repository::cache::IndexCache;
 use starsnap_repository::md5::Md5;
@@ -146,7 +146,10 @@ impl Source {
     pub(crate) fn tables(&self) -> Vec<&TableEntry> {
         match &self.inner {
             Inner::Repository(source) => source.snapshot.catalog.tables.iter().collect(),
-            Inner::Directory(source) => source.tables.iter().map(|table| &table.file.entry).collect(),
+            Inner::Directory(source) => {
+                let views = source.mounted.iter().flat_map(|mounted| &mounted.objects.views);
+                source.tables.iter().map(|table| &table.file.entry).chain(views).collect()
+            }
         }
     }
 
@@ -181,11 +184,14 @@ impl Source {
         starsnap_catalog::ddl::Context { database, database_id, tables }
     }
 
-    /// The catalog of the whole snapshot, which only a repository has.
-    pub(crate) fn catalog(&self) -> Option<&Snapshot> {
+    /// The catalog objects of functions and external catalogs. Of a mount, external catalogs are not among them; none for a directory
+    /// that has no catalog objects.
+    pub(crate) fn functions_and_catalogs(&self) -> Option<(&[CatalogText], &[CatalogText])> {
         match &self.inner {
-            Inner::Repository(source) => Some(&source.snapshot.catalog),
-            Inner::Directory(_) => None,
+            Inner::Repository(source) => Some((&source.snapshot.catalog.functions, &source.snapshot.catalog.catalogs)),
+            Inner::Directory(source) => {
+                source.mounted.as_ref().map(|mounted| (&*mounted.objects.functions, &[] as &[_]))
+            }
         }
     }
 

@@ -182,3 +182,80 @@ fn same_survey(world: &World, genuine: &Genuine, location: &Path) {
     };
     assert_eq!(survey(location), survey(&genuine.location()), "{}", genuine.name);
 }
+
+/// A repository with a metadata-only fixture of tests/fixtures/catalogs as its one label. Returns the label.
+fn metadata_only(world: &World, fixture: &str, location: &Path) -> String {
+    let fixture = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/catalogs")).join(fixture);
+    world.run(["init".as_ref(), location.as_os_str(), "--name".as_ref(), "meta".as_ref()]).ok();
+    let files: Vec<_> = fs::read_dir(&fixture).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let named = |path: &Path, prefix: &str| path.file_name().unwrap().to_str().unwrap().starts_with(prefix);
+    let info = files.iter().find(|path| named(path, "__info_")).unwrap();
+    let info: Value = serde_json::from_slice(&fs::read(info).unwrap()).unwrap();
+    let label = info["name"].as_str().unwrap().to_owned();
+    let dir = location.join("__starrocks_repository_meta").join(format!("__ss_{label}"));
+    fs::create_dir(&dir).unwrap();
+    for file in files.iter().filter(|path| named(path, "__info_") || named(path, "__meta.")) {
+        fs::copy(file, dir.join(file.file_name().unwrap())).unwrap();
+    }
+    label
+}
+
+/// The `.sql` files beside the tables.
+fn statements(database: &Path) -> Vec<(String, String)> {
+    let names = fs::read_dir(database).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.filter(|name| name.ends_with(".sql")).collect();
+    names.sort();
+    names.into_iter().map(|name| (name.clone(), fs::read_to_string(database.join(name)).unwrap())).collect()
+}
+
+#[test]
+fn views_and_functions_come_through_a_mount_and_into_a_backup() {
+    let world = World::new();
+    let (location, target) = (world.dir("location"), world.dir("target"));
+    let label = metadata_only(&world, "sr35/extras", &location);
+    let mount = world.mount(&location);
+    let (direct, through) = (world.path("direct"), world.path("through"));
+    // Its tables have no tablets, and so fail; all else is there.
+    restore(&world, &location, &[&label], &direct).code(3);
+    restore(&world, &mount.path(&label).join("latest"), &[], &through).code(3);
+    let (direct, through) = (direct.join(&label), through.join(&label));
+    let wanted = statements(&direct);
+    let starting = |start: &str| wanted.iter().filter(|(_, text)| text.starts_with(start)).count();
+    assert!(starting("CREATE VIEW") > 3 && starting("CREATE") > starting("CREATE VIEW") + 2, "{wanted:#?}");
+    assert_eq!(statements(&through), wanted);
+
+    world.run(["init".as_ref(), target.as_os_str(), "--name".as_ref(), "target".as_ref()]).ok();
+    back_up(&world, &target, "again", through.parent().unwrap(), &label).ok();
+    let again = world.path("again");
+    restore(&world, &target, &["again"], &again).ok();
+    assert_eq!(statements(&again.join(&label)), wanted);
+}
+
+#[test]
+fn secrets_of_external_catalogs_do_not_leave_the_mount() {
+    let world = World::new();
+    let location = world.dir("location");
+    let label = metadata_only(&world, "sr35/catalogs", &location);
+    let (mount, warehouse) = (world.mount(&location), world.path("warehouse"));
+    let snapshot = mount.path(&label).join("latest");
+    restore(&world, &location, &[&label, "--database", "direct"], &warehouse).ok();
+    restore(&world, &snapshot, &["--database", "through"], &warehouse).ok().says("without their secrets");
+    let kept: Value =
+        serde_json::from_slice(&fs::read(warehouse.join("direct/.starsnap/objects.json")).unwrap()).unwrap();
+    let mut secrets = Vec::new();
+    for text in kept["catalogs"].as_array().unwrap() {
+        let catalog: Value = serde_json::from_str(text.as_str().unwrap()).unwrap();
+        let config = catalog["config"].as_object().unwrap();
+        let secret = config.iter().filter(|(key, _)| key.ends_with("secret_key") || key.ends_with("password"));
+        secrets.extend(secret.map(|(_, value)| value.as_str().unwrap().to_owned()));
+    }
+    assert!(!secrets.is_empty());
+    let mut shown = vec![fs::read_to_string(snapshot.join("snapshot.json")).unwrap()];
+    let catalogs = warehouse.join("through/catalogs");
+    shown.extend(statements(&catalogs).into_iter().map(|(_, text)| text));
+    assert!(shown.len() > 1);
+    for (secret, text) in secrets.iter().flat_map(|secret| shown.iter().map(move |text| (secret, text))) {
+        assert!(!text.contains(secret.as_str()), "{secret} is in {text}");
+    }
+    assert!(!warehouse.join("through/.starsnap").exists());
+}

@@ -2,6 +2,7 @@
 
 use super::{Place, SourceFile, Stored, TabletListing, check_names, foreign_names};
 use crate::error::{ErrorKind, RestoreError, Result};
+use crate::objects::{self, MountedSnapshot};
 use crate::warehouse::{read_table_json, table_dirs};
 use starsnap_catalog::layout::TabletPlace;
 use starsnap_catalog::table_file::{Origin, TableFile};
@@ -21,6 +22,8 @@ pub(super) struct DirectorySource {
     pub(super) single: bool,
     /// The path names one partition of it.
     pub(super) partition: Option<String>,
+    /// What a mount tells of the snapshot.
+    pub(super) mounted: Option<MountedSnapshot>,
 }
 
 #[derive(Debug)]
@@ -41,15 +44,16 @@ impl DirectorySource {
         })?;
         if let Some(file) = read_table_json(&path)? {
             let tables = vec![TableDir { path: path.clone(), file }];
-            return Ok(DirectorySource { path, tables, single: true, partition: None });
+            return Ok(DirectorySource { path, tables, single: true, partition: None, mounted: None });
         }
         if let Some(source) = Self::partition(&path)? {
             return Ok(source);
         }
         let tables = table_dirs(&path)?;
-        if !tables.is_empty() {
+        let mounted = objects::read_mounted(&path)?;
+        if !tables.is_empty() || mounted.is_some() {
             let tables = tables.into_iter().map(|(path, file)| TableDir { path, file }).collect();
-            return Ok(DirectorySource { path, tables, single: false, partition: None });
+            return Ok(DirectorySource { path, tables, single: false, partition: None, mounted });
         }
         let latest = path.join("latest");
         if latest.symlink_metadata().is_ok_and(|meta| meta.is_symlink()) {
@@ -63,7 +67,7 @@ impl DirectorySource {
     /// A database of a warehouse, which may have no tables.
     pub(super) fn database_dir(path: &Path) -> Result<DirectorySource> {
         let tables = table_dirs(path)?.into_iter().map(|(path, file)| TableDir { path, file }).collect();
-        Ok(DirectorySource { path: path.to_owned(), tables, single: false, partition: None })
+        Ok(DirectorySource { path: path.to_owned(), tables, single: false, partition: None, mounted: None })
     }
 
     /// `<table>/<partition>`.
@@ -77,15 +81,18 @@ impl DirectorySource {
         let Some(partition) = at.and_then(|at| file.entry.partitions.get(at)) else { return Ok(None) };
         let partition = Some(partition.name.clone());
         let tables = vec![TableDir { path: parent.to_owned(), file }];
-        Ok(Some(DirectorySource { path: path.to_owned(), tables, single: true, partition }))
+        Ok(Some(DirectorySource { path: path.to_owned(), tables, single: true, partition, mounted: None }))
     }
 
     fn origin(&self) -> Option<&Origin> {
         self.tables.first().map(|table| &table.file.origin)
     }
 
-    /// Of the tables' origins, what they share.
+    /// As the mount has it; else of the tables' origins, what they share.
     pub(super) fn label_and_timestamp(&self) -> (&str, &str) {
+        if let Some(mounted) = &self.mounted {
+            return (&mounted.label, &mounted.timestamp);
+        }
         match self.origin() {
             Some(first)
                 if self.tables.iter().all(|table| {
@@ -100,7 +107,8 @@ impl DirectorySource {
     }
 
     pub(super) fn database(&self) -> &str {
-        self.origin().map_or("", |origin| &origin.database)
+        let mounted = self.mounted.as_ref().map_or("", |mounted| &mounted.database);
+        self.origin().map_or(mounted, |origin| &origin.database)
     }
 
     pub(super) fn database_id(&self) -> i64 {
@@ -118,13 +126,15 @@ impl DirectorySource {
         ]
     }
 
-    /// Views, functions and external catalogs: `*.sql` here and in `catalogs/`, files of ours left out.
+    /// Views, functions and external catalogs: `*.sql` here and in `catalogs/`, files of ours left out. Where the mount tells the objects
+    /// themselves, only external catalogs, which it does not tell.
     pub(super) fn sql_files(&self) -> Result<Vec<(String, PathBuf)>> {
         if self.single {
             return Ok(Vec::new());
         }
         let mut files = Vec::new();
-        for below in ["", "catalogs"] {
+        let places = if self.mounted.is_some() { ["catalogs"].as_slice() } else { &["", "catalogs"] };
+        for below in places.iter().copied() {
             let dir = self.path.join(below);
             let is_table = self.tables.iter().any(|table| table.path == dir);
             let Ok(entries) = std::fs::read_dir(&dir) else { continue };

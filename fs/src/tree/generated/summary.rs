@@ -2,7 +2,9 @@
 
 use super::{SnapshotTree, catalog_names, function_names};
 use serde::Serialize;
-use starsnap_catalog::snapshot::{TableEntry, TableKind};
+use starsnap_catalog::ddl;
+use starsnap_catalog::model::Function;
+use starsnap_catalog::snapshot::{CatalogText, Snapshot, TableEntry, TableKind};
 
 /// What a person wants to know first; the job info as StarRocks wrote it follows as the last key.
 #[derive(Serialize)]
@@ -21,6 +23,30 @@ struct Summary<'a> {
     functions: Vec<String>,
     external_catalogs: Vec<String>,
     problems: Vec<String>,
+    objects: Objects<'a>,
+}
+
+/// The catalog objects of what has no directory with a `table.json`, so that a copy of the snapshot's directory can become a backup again.
+/// Nothing with secrets is among them: neither external catalogs, nor functions whose file's URL has credentials in it.
+#[derive(Serialize)]
+struct Objects<'a> {
+    format: u32,
+    views: Vec<&'a TableEntry>,
+    functions: Vec<&'a CatalogText>,
+}
+
+impl Objects<'_> {
+    fn of(catalog: &Snapshot) -> Objects<'_> {
+        let is_view = |entry: &&TableEntry| entry.kind == TableKind::View;
+        let functions =
+            catalog.functions.iter().filter(|text| text.parse().is_ok_and(|function| !has_secret(&function)));
+        Objects { format: 1, views: catalog.tables.iter().filter(is_view).collect(), functions: functions.collect() }
+    }
+}
+
+fn has_secret(function: &Function) -> bool {
+    let url = function.location.as_ref().and_then(|uri| uri.location.as_deref());
+    url.is_some_and(|url| ddl::mask_url(url) != url)
 }
 
 #[derive(Serialize)]
@@ -49,11 +75,13 @@ pub(super) fn snapshot_json(snapshot: &SnapshotTree, repository: &str) -> String
         functions: function_names(&catalog.functions),
         external_catalogs: catalog_names(&catalog.catalogs),
         problems: open.problems.iter().cloned().chain(disagreements).collect(),
+        objects: Objects::of(catalog),
     };
     // Strings, numbers and lists: nothing here can fail to become JSON.
     let mut text = serde_json::to_string_pretty(&summary).unwrap_or_else(|_| "{\n}".into());
     if let Some(info) = job_info(&open.info) {
-        text.truncate(text.trim_end_matches(['\n', '}']).len());
+        // Behind the last member: over the newline and the closing brace, and no other's.
+        text.truncate(text.len().saturating_sub(2));
         text.push_str(",\n  \"job_info\": ");
         text.push_str(info);
         text.push_str("\n}");
