@@ -307,7 +307,7 @@ pub struct SqlArgs {
 #[derive(Debug, Args)]
 pub struct ExportArgs {
     /// A table, partition, tablet, database or snapshot directory (of a mount, a warehouse, a BE), or a path into a repository:
-    /// REPOSITORY/LABEL[@TIMESTAMP][/TABLE[/PARTITION]]
+    /// REPOSITORY/LABEL or REPOSITORY/LABEL@TIMESTAMP, and below it /TABLE or /TABLE/PARTITION
     #[arg(value_hint = ValueHint::AnyPath)]
     pub source: String,
     /// Which repository, where the directory holds several
