@@ -1,7 +1,7 @@
 //! Instants as the texts that StarRocks and people use.
 
 use jiff::SignedDuration;
-use jiff::civil::{DateTime, datetime};
+use jiff::civil::{Date, DateTime, date, datetime};
 
 /// The zone in which StarRocks prints and reads times of the catalog, whatever zone its cluster runs in: +08:00.
 const STARROCKS_ZONE: i64 = 8 * 3600;
@@ -29,6 +29,12 @@ pub fn utc_timestamp(milliseconds: i64) -> String {
         at.second(),
         at.millisecond()
     )
+}
+
+/// Days from the epoch to the first of a month (1 to 12); `None` where there is no such month in the years −9999 to 9999.
+pub fn days_until_month(year: i16, month: i8) -> Option<i64> {
+    let first = Date::new(year, month, 1).ok()?;
+    Some(first.duration_since(date(1970, 1, 1)).as_hours() / 24)
 }
 
 /// So many milliseconds after 1970 began. Civil time, as StarRocks means "never" by the last second of the year 9999 in +08:00, which instants do

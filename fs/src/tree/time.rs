@@ -1,5 +1,6 @@
 //! Times of the tree.
 
+use starsnap_catalog::time::days_until_month;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A repository's timestamp (`yyyy-MM-dd-HH-mm-ss` and perhaps `-SSS`) read as UTC. It carries no zone, so this is only for what has no
@@ -22,8 +23,13 @@ pub fn of_timestamp(text: &str) -> Option<SystemTime> {
         && hour < 24
         && minute < 60
         && second < 61;
-    let seconds = ((days(year, month, day)? * 24 + hour) * 60 + minute) * 60 + second;
-    fits.then(|| UNIX_EPOCH + Duration::from_millis(seconds * 1000 + millis))
+    if !fits {
+        return None;
+    }
+    let first_of_month = days_until_month(i16::try_from(year).ok()?, i8::try_from(month).ok()?)?;
+    let days = u64::try_from(first_of_month).ok()? + day - 1;
+    let seconds = ((days * 24 + hour) * 60 + minute) * 60 + second;
+    Some(UNIX_EPOCH + Duration::from_millis(seconds * 1000 + millis))
 }
 
 /// Milliseconds since the epoch, as `__info` has them; `None` for what cannot be a backup's time.
@@ -36,16 +42,6 @@ pub fn of_millis(millis: i64) -> Option<SystemTime> {
 
 fn number(digits: &str) -> Option<u64> {
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
-}
-
-/// Days since the epoch of a date of the Gregorian calendar from 1970 on.
-fn days(year: u64, month: u64, day: u64) -> Option<u64> {
-    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    let before = |year: u64| 365 * year + year.div_ceil(4) - year.div_ceil(100) + year.div_ceil(400);
-    const STARTS: [u64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
-    let start = STARTS.get(usize::try_from(month.checked_sub(1)?).ok()?)?;
-    let leap_day = u64::from(month > 2 && leap(year));
-    (before(year) + start + leap_day + day).checked_sub(before(1970) + 1)
 }
 
 #[cfg(test)]
