@@ -1,0 +1,57 @@
+//! Arguments of the subcommands that look into a repository.
+
+use super::RepositoryArgs;
+use clap::{Args, ValueHint};
+use std::path::PathBuf;
+
+/// Mount a repository as a read-only filesystem
+///
+/// Snapshots are directories, their backup timestamps directories in them, tables directories in those. The mount is ready when the
+/// command returns. Unmount with `umount` or `fusermount3 -u`.
+#[derive(Debug, Args)]
+pub struct MountArgs {
+    #[command(flatten)]
+    pub repository: RepositoryArgs,
+    /// An existing, empty directory
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub mountpoint: PathBuf,
+    /// Stay in the foreground; SIGINT and SIGTERM unmount
+    #[arg(long, short)]
+    pub foreground: bool,
+    /// Let other users see the mount (as non-root this needs user_allow_other in /etc/fuse.conf)
+    #[arg(long)]
+    pub allow_other: bool,
+    /// Options as mount(8) writes them, separated by commas: ro, allow_other, nonempty, repository_name=…, cache_dir=…, no_cache, config=…
+    #[arg(short = 'o', value_name = "OPTIONS")]
+    pub options: Vec<String>,
+}
+
+/// List the snapshots of a repository
+///
+/// Label, timestamp, database, tables, partitions, tablets, files, bytes, age, and whether a restore could use it; broken ones with why.
+#[derive(Debug, Args)]
+pub struct SnapshotsArgs {
+    #[command(flatten)]
+    pub repository: RepositoryArgs,
+    /// Only this label
+    pub label: Option<String>,
+}
+
+/// List a repository's tree as the mount shows it, without mounting
+#[derive(Debug, Args)]
+pub struct LsArgs {
+    #[command(flatten)]
+    pub repository: RepositoryArgs,
+    /// A path in the mount's tree: LABEL/TIMESTAMP/TABLE/PARTITION/…
+    #[arg(default_value = "")]
+    pub path: String,
+    /// Also mode, size and time
+    #[arg(short)]
+    pub long: bool,
+    /// Everything below, too
+    #[arg(short = 'R', long)]
+    pub recursive: bool,
+    /// Also what begins with a dot: StarRocks' own hidden partitions
+    #[arg(short, long)]
+    pub all: bool,
+}
