@@ -2,7 +2,6 @@
 
 use clap::{Args, ValueEnum, ValueHint};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 
 /// Export rows as Parquet, CSV, JSON lines or Arrow
 ///
