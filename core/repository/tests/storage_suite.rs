@@ -1,8 +1,9 @@
-//! What every store must do alike. A store joins by adding itself to [`stores`].
+//! What every store must do alike. A store joins by adding itself to [`stores`], one on a server by its file in `STARSNAP_TEST_STORES`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use bytes::Bytes;
 use proptest::prelude::*;
+use starsnap_repository::Location;
 use starsnap_repository::error::{ErrorKind, Result};
 use starsnap_repository::storage::{EntryKind, LocalStorage, ObjectStorage, Storage};
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,41 +12,60 @@ use std::sync::Arc;
 #[path = "support/s3_server.rs"]
 mod s3_server;
 
+#[path = "support/test_stores.rs"]
+mod test_stores;
+
+use test_stores::TestStore;
+
 /// A store under test, empty, and what must outlive it.
 struct Store {
-    name: &'static str,
+    name: String,
     storage: Arc<dyn Storage>,
     _dir: Option<tempfile::TempDir>,
 }
 
+impl Store {
+    fn new(name: &str, storage: impl Storage + 'static) -> Store {
+        Store { name: name.to_owned(), storage: Arc::new(storage), _dir: None }
+    }
+
+    fn within(self, dir: tempfile::TempDir) -> Store {
+        Store { _dir: Some(dir), ..self }
+    }
+}
+
 fn stores() -> Vec<Store> {
+    here().into_iter().chain(on_servers()).collect()
+}
+
+/// Stores that this process serves itself.
+fn here() -> Vec<Store> {
     let local = tempfile::tempdir().unwrap();
     let disk = tempfile::tempdir().unwrap();
     let fs = opendal::services::Fs::default().root(disk.path().to_str().unwrap());
     let fs = opendal::Operator::new(fs).unwrap();
     let memory = opendal::Operator::new(opendal::services::Memory::default()).unwrap();
-    let server = s3_server::Server::start();
-    let s3 = server.location("some/where").storage().unwrap();
-    let mut stores = vec![
-        Store { name: "local", storage: Arc::new(LocalStorage::open(local.path()).unwrap()), _dir: Some(local) },
-        Store { name: "opendal fs", storage: Arc::new(ObjectStorage::new(fs, "fs")), _dir: Some(disk) },
-        Store { name: "opendal memory", storage: Arc::new(ObjectStorage::new(memory, "memory")), _dir: None },
-        Store { name: "S3", storage: s3, _dir: None },
-    ];
-    stores.extend(real_s3());
-    stores
+    let s3 = s3_server::Server::start().location("some/where").storage().unwrap();
+    vec![
+        Store::new("local", LocalStorage::open(local.path()).unwrap()).within(local),
+        Store::new("opendal fs", ObjectStorage::new(fs, "fs")).within(disk),
+        Store::new("opendal memory", ObjectStorage::new(memory, "memory")),
+        Store { name: "S3 in this process".to_owned(), storage: s3, _dir: None },
+    ]
 }
 
-/// A real server, where `STARSNAP_TEST_S3` names a location of tests on one and `STARSNAP_TEST_S3_PROPERTIES` a file with its properties.
-fn real_s3() -> Option<Store> {
-    let location = std::env::var("STARSNAP_TEST_S3").ok()?;
-    let properties = std::fs::read_to_string(std::env::var("STARSNAP_TEST_S3_PROPERTIES").unwrap()).unwrap();
-    let pair = |line: &str| line.split_once('=').map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()));
-    let properties: Vec<_> = properties.lines().filter_map(pair).collect();
-    let fresh = tempfile::tempdir().unwrap();
-    let location = format!("{location}/{}", fresh.path().file_name().unwrap().to_str().unwrap());
-    let storage = starsnap_repository::Location::with_properties(&location, &properties).unwrap().storage().unwrap();
-    Some(Store { name: "real S3", storage, _dir: Some(fresh) })
+/// Those of `STARSNAP_TEST_STORES`.
+fn on_servers() -> Vec<Store> {
+    let given = TestStore::all();
+    TestStore::set_environment(&given);
+    given
+        .into_iter()
+        .map(|store| {
+            let location = Location::with_properties(&store.fresh(), &store.properties).unwrap();
+            let storage = location.make().unwrap_or_else(|error| panic!("{}: {error}", store.name));
+            Store { name: store.name, storage, _dir: None }
+        })
+        .collect()
 }
 
 async fn put(store: &Store, path: &str, bytes: &[u8]) {
@@ -335,15 +355,28 @@ async fn play(store: &Store, steps: &[Step]) {
     }
 }
 
+fn play_on(stores: fn() -> Vec<Store>, steps: &[Step]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        for store in stores() {
+            play(&store, steps).await;
+        }
+    });
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 30, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn every_store_behaves_like_a_map(steps in steps()) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            for store in stores() {
-                play(&store, &steps).await;
-            }
-        });
+        play_on(here, &steps);
+    }
+}
+
+proptest! {
+    // Each step is several requests.
+    #![proptest_config(ProptestConfig { cases: 4, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn every_store_on_a_server_behaves_like_a_map(steps in steps()) {
+        play_on(on_servers, &steps);
     }
 }
