@@ -1,8 +1,6 @@
 //! The export job: rows of tables, partitions and tablets as Parquet, Arrow, CSV or JSON lines.
 
-mod cells;
 mod columns;
-mod csv;
 mod encode;
 mod format;
 mod output;
@@ -11,8 +9,6 @@ mod plan;
 mod resolve;
 mod single;
 mod tablet;
-#[cfg(test)]
-mod tests;
 
 use crate::error::{ErrorKind, RestoreError, Result};
 use crate::progress::{Cancel, Progress};

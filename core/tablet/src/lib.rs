@@ -22,7 +22,7 @@
 //!
 //! Layers, each knowing only those before it: `proto` (messages), `encoding`, `codec`, `page`; `schema`, `rowset`, `meta` (what there
 //! is); `types`, `json` (what values mean); `column`, `segment` (columns of one file); `predicate`, `filter`; `tablet` (rows of all
-//! files together).
+//! files together); `render` (rows as text).
 //!
 //! No input makes it panic: every length is checked before it is allocated, every page's checksum before it is used. Not read: GIN,
 //! vector and bitmap indexes and bloom filters (rows do not need them), encrypted files, rowsets older than 1.19, generic aggregate
@@ -41,6 +41,7 @@ pub mod meta;
 mod page;
 pub mod predicate;
 pub mod proto;
+pub mod render;
 pub mod rowset;
 pub mod schema;
 pub mod segment;

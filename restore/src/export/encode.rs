@@ -1,6 +1,7 @@
 //! Batches into one file of any format.
 
-use super::format::{Format, Text};
+use super::format::Format;
+use super::tablet::tablet_error;
 use crate::error::{ErrorKind, RestoreError, Result};
 use arrow_array::RecordBatch;
 use arrow_ipc::writer::{FileWriter, StreamWriter};
@@ -9,6 +10,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use starsnap_tablet::render::TextFormat;
 use std::io::{self, Write};
 
 /// Rows in a Parquet row group, at most: enough for a good dictionary, few enough that readers have several groups to share out.
@@ -16,7 +18,7 @@ const ROW_GROUP_ROWS: usize = 1 << 20;
 
 /// Writes one file.
 pub(super) enum Encoder<W: Write + Send> {
-    Text(Text, W),
+    Text(TextFormat, W),
     Parquet(Box<ArrowWriter<Noted<W>>>),
     File(Box<FileWriter<W>>),
     Stream(Box<StreamWriter<W>>),
@@ -69,7 +71,7 @@ impl<W: Write + Send> Encoder<W> {
     pub(super) fn write(&mut self, batch: &RecordBatch, shown: &str) -> Result<()> {
         match self {
             Encoder::Text(text, out) => {
-                let lines = text.lines(batch)?;
+                let lines = text.lines(batch).map_err(|error| tablet_error(shown, error))?;
                 out.write_all(&lines).map_err(|error| write_error(shown, error))
             }
             Encoder::Parquet(writer) => {

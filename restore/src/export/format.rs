@@ -1,10 +1,7 @@
 //! The formats: what they are called, and how rows must be read for them.
 
-use super::csv::Csv;
-use super::{cells, cells::Cells, cells::Dialect};
-use crate::error::Result;
-use arrow_array::RecordBatch;
-use arrow_schema::Schema;
+pub use starsnap_tablet::render::CsvOptions;
+use starsnap_tablet::render::TextFormat;
 use starsnap_tablet::{BitmapAs, HllAs, LargeIntAs, ReadOptions, TextAs};
 
 /// What is written.
@@ -16,24 +13,6 @@ pub enum Format {
     Csv(CsvOptions),
     /// One JSON object per line.
     JsonLines,
-}
-
-/// The dialect of CSV.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CsvOptions {
-    /// Between fields; at least one byte.
-    pub separator: Vec<u8>,
-    /// Stands for NULL, without quotes.
-    pub null: Vec<u8>,
-    /// Column names in the first line.
-    pub header: bool,
-}
-
-impl Default for CsvOptions {
-    /// What Stream Load reads with `column_separator:,` and `enclose:"`.
-    fn default() -> Self {
-        CsvOptions { separator: b",".into(), null: b"\\N".into(), header: false }
-    }
 }
 
 /// How values are shown that have no single best Arrow type; for Parquet and Arrow alone, as text holds every value.
@@ -56,75 +35,24 @@ impl Format {
 
     /// How rows are read for it.
     pub(super) fn read_options(&self, types: Types) -> ReadOptions {
-        let types = match self {
-            Format::Parquet | Format::Arrow => types,
-            Format::Csv(_) | Format::JsonLines => Types { text: TextAs::Binary, large_int: LargeIntAs::Text },
-        };
-        ReadOptions {
-            text: types.text,
-            large_int: types.large_int,
-            hll: HllAs::Cardinality,
-            bitmap: BitmapAs::Values,
-            ..ReadOptions::default()
+        match self.text() {
+            Some(text) => text.read_options(),
+            None => ReadOptions {
+                text: types.text,
+                large_int: types.large_int,
+                hll: HllAs::Cardinality,
+                bitmap: BitmapAs::Values,
+                ..ReadOptions::default()
+            },
         }
     }
 
     /// The text format; none for Parquet and Arrow.
-    pub(super) fn text(&self) -> Option<Text> {
+    pub(super) fn text(&self) -> Option<TextFormat> {
         match self {
             Format::Parquet | Format::Arrow => None,
-            Format::Csv(options) => Some(Text::Csv(Csv::new(options))),
-            Format::JsonLines => Some(Text::JsonLines),
+            Format::Csv(options) => Some(TextFormat::Csv(options.clone())),
+            Format::JsonLines => Some(TextFormat::JsonLines),
         }
-    }
-}
-
-/// A text format: any number of batches after one header.
-#[derive(Debug, Clone)]
-pub(super) enum Text {
-    Csv(Csv),
-    JsonLines,
-}
-
-impl Text {
-    /// What stands before all rows.
-    pub(super) fn header(&self, schema: &Schema) -> Vec<u8> {
-        match self {
-            Text::Csv(csv) => csv.header(schema),
-            Text::JsonLines => Vec::new(),
-        }
-    }
-
-    /// The lines of a batch.
-    pub(super) fn lines(&self, batch: &RecordBatch) -> Result<Vec<u8>> {
-        let columns = cells::columns(batch)?;
-        let mut out = Vec::with_capacity(batch.num_rows().saturating_mul(64));
-        match self {
-            Text::Csv(csv) => csv.lines(&columns, batch.num_rows(), &mut out),
-            Text::JsonLines => json_lines(batch, &columns, &mut out),
-        }
-        Ok(out)
-    }
-}
-
-fn json_lines(batch: &RecordBatch, columns: &[Cells<'_>], out: &mut Vec<u8>) {
-    let schema = batch.schema_ref();
-    let names = schema.fields().iter().map(|field| {
-        let mut name = Vec::new();
-        cells::json_string(field.name(), &mut name);
-        name.push(b':');
-        name
-    });
-    let names: Vec<Vec<u8>> = names.collect();
-    for row in 0..batch.num_rows() {
-        out.push(b'{');
-        for (at, (name, cells)) in names.iter().zip(columns).enumerate() {
-            if at > 0 {
-                out.push(b',');
-            }
-            out.extend_from_slice(name);
-            cells.write(row, Dialect::Json, out);
-        }
-        out.extend_from_slice(b"}\n");
     }
 }

@@ -1,12 +1,13 @@
 //! All rows of a table into one output, in the table's order, while tablets are read in parallel.
 
 use super::encode::{Encoder, EncoderOptions};
-use super::format::Text;
 use super::plan::{Content, TablePlan};
+use super::tablet::tablet_error;
 use super::{ExportOptions, Job, at_most};
 use crate::error::{ErrorKind, RestoreError, Result};
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
+use starsnap_tablet::render::TextFormat;
 use std::io::Write;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -134,7 +135,7 @@ fn read(
     plan: &TablePlan,
     content: &Content,
     at: usize,
-    text: Option<&Text>,
+    text: Option<&TextFormat>,
     sender: &SyncSender<Result<Piece>>,
     options: &ExportOptions,
     job: &Job<'_>,
@@ -148,7 +149,10 @@ fn read(
         job.check(&plan.name)?;
         let batch = batch?;
         let piece = match text {
-            Some(text) => Piece::Lines(text.lines(&batch)?, batch.num_rows() as u64),
+            Some(text) => Piece::Lines(
+                text.lines(&batch).map_err(|error| tablet_error(&unit.path, error))?,
+                batch.num_rows() as u64,
+            ),
             None => Piece::Batch(batch),
         };
         if sender.send(Ok(piece)).is_err() {

@@ -3,7 +3,9 @@
 //! Which text a value gets follows from the Arrow type and, where that does not say enough (JSON or text? bytes or a sketch?), from the
 //! StarRocks type that the reader leaves in the field's metadata.
 
-use crate::error::{ErrorKind, RestoreError, Result};
+use crate::error::{Result, TabletError};
+use crate::json::text::write_string;
+use crate::types::{TYPE_METADATA, text};
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{
     Date32Type, Decimal128Type, Decimal256Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
@@ -15,8 +17,6 @@ use arrow_array::{
 use arrow_schema::{DataType, Field, TimeUnit};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use starsnap_tablet::json::text::write_string;
-use starsnap_tablet::types::{TYPE_METADATA, text};
 use std::io::Write as _;
 
 /// Which of two texts a value gets where they differ.
@@ -115,7 +115,7 @@ impl<'a> Cells<'a> {
         };
         found.ok_or_else(|| {
             let reason = format!("there is no text for values of {} ({sql})", array.data_type());
-            RestoreError::new(ErrorKind::Unsupported, "export column", field.name(), reason)
+            TabletError::unsupported(reason).within(format!("column {}", field.name()))
         })
     }
 

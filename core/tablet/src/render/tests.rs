@@ -1,7 +1,8 @@
 //! The text of values that the genuine tables do not have together.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use super::format::{CsvOptions, Format};
+use super::{CsvOptions, TextFormat};
+use crate::types::TYPE_METADATA;
 use arrow_array::builder::{BinaryBuilder, Int32Builder, MapBuilder};
 use arrow_array::types::Int32Type;
 use arrow_array::{
@@ -10,7 +11,6 @@ use arrow_array::{
 };
 use arrow_schema::{DataType, Field, Schema};
 use proptest::prelude::*;
-use starsnap_tablet::types::TYPE_METADATA;
 use std::sync::Arc;
 
 /// A batch of columns with their StarRocks types.
@@ -23,13 +23,13 @@ fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns.into_iter().map(|(_, a)| a).collect()).unwrap()
 }
 
-fn text(format: &Format, batch: &RecordBatch) -> String {
-    let lines = format.text().unwrap().lines(batch).unwrap();
+fn text(format: &TextFormat, batch: &RecordBatch) -> String {
+    let lines = format.lines(batch).unwrap();
     String::from_utf8_lossy(&lines).into_owned()
 }
 
-fn csv() -> Format {
-    Format::Csv(CsvOptions::default())
+fn csv() -> TextFormat {
+    TextFormat::Csv(CsvOptions::default())
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn values_stand_alone() {
 {\"c0\":\"NaN\",\"c1\":\"Infinity\",\"c2\":null,\"c3\":null,\"c4\":\"1.00\",\"c5\":null,\"c6\":\"\",\"c7\":{\"hex\":\"ff01\"},\"c8\":\"\",\"c9\":null}
 {\"c0\":\"-Infinity\",\"c1\":-0.0,\"c2\":\"2022-01-08\",\"c3\":\"1969-12-31 23:59:59\",\"c4\":null,\"c5\":\"7\",\"c6\":null,\"c7\":null,\"c8\":null,\"c9\":null}
 ";
-    let ours = text(&Format::JsonLines, &one).replace("1e300", "1e+300");
+    let ours = text(&TextFormat::JsonLines, &one).replace("1e300", "1e+300");
     assert_eq!(ours, expected);
     let expected = "\
 0.1,1e+300,1970-01-01,1970-01-01 00:00:00.000001,-0.05,-170141183460469231731687303715884105728,\"{\"\"a\"\": 1}\",\"a\"\"b\",+2g=,01
@@ -103,7 +103,7 @@ fn values_stand_within_others() {
 {\"c0\":[],\"c1\":[],\"c2\":[],\"c3\":{\"a \\\"b\\\"\":null}}
 {\"c0\":null,\"c1\":[],\"c2\":null,\"c3\":{\"a \\\"b\\\"\":3}}
 ";
-    assert_eq!(text(&Format::JsonLines, &one), expected);
+    assert_eq!(text(&TextFormat::JsonLines, &one), expected);
     let expected = "\
 \"[1,null]\",\"1,18446744073709551615\",\"{\"\"k,1\"\":7,\"\"k2\"\":null}\",\"{\"\"a \\\"\"b\\\"\"\"\":1}\"
 [],,{},\"{\"\"a \\\"\"b\\\"\"\"\":null}\"
@@ -111,8 +111,8 @@ fn values_stand_within_others() {
 ";
     assert_eq!(text(&csv(), &one), expected);
     // A part of a batch is written as it stands in the whole.
-    let rest: String = text(&Format::JsonLines, &one).lines().skip(1).map(|line| format!("{line}\n")).collect();
-    assert_eq!(text(&Format::JsonLines, &one.slice(1, 2)), rest);
+    let rest: String = text(&TextFormat::JsonLines, &one).lines().skip(1).map(|line| format!("{line}\n")).collect();
+    assert_eq!(text(&TextFormat::JsonLines, &one.slice(1, 2)), rest);
 }
 
 /// Reads CSV as RFC 4180 says: fields, and whether each was quoted.
@@ -165,7 +165,7 @@ proptest! {
         let options = CsvOptions { separator: separator.into(), null: null.into(), header: false };
         let column = |at: usize| rows.iter().map(|row| row[at].as_deref().map(str::as_bytes)).collect::<BinaryArray>();
         let columns = (0..3).map(|at| ("VARCHAR(9)", Arc::new(column(at)) as ArrayRef)).collect();
-        let lines = Format::Csv(options).text().unwrap().lines(&batch(columns)).unwrap();
+        let lines = TextFormat::Csv(options).lines(&batch(columns)).unwrap();
         let read = parse(&lines, separator.as_bytes()).into_iter().map(|row| {
             let value = |(text, quoted): (Vec<u8>, bool)| {
                 (quoted || text != null.as_bytes()).then(|| String::from_utf8(text).unwrap())
