@@ -1,4 +1,5 @@
 import java.io.BufferedReader;
+import java.io.EOFException;
 import java.io.File;
 import java.io.IOException;
 import java.io.InputStreamReader;
@@ -26,7 +27,7 @@ import org.apache.hadoop.hdfs.server.datanode.DataNode;
 import org.apache.hadoop.util.ExitUtil;
 
 /**
- * An HDFS cluster for tests in one JVM, which breaks on command: `HdfsServer simple|ha|kerberos STATE`.
+ * An HDFS cluster for tests in one JVM, which breaks on command: `HdfsServer simple|ha|breakable|kerberos STATE`.
  *
  * Once writing works it writes STATE/properties (the lines of a store file) and STATE/control (a port of 127.0.0.1). There, each
  * connection sends one line with a command and gets one line back, `ok …` or `error …`. The JVM ends when STATE/control goes.
@@ -51,7 +52,7 @@ public final class HdfsServer {
 
     private HdfsServer(String kind, Path state) throws Exception {
         this.state = state;
-        ha = kind.equals("ha");
+        ha = kind.equals("ha") || kind.equals("breakable");
         File base = state.resolve("dfs").toFile();
         System.setProperty("test.build.data", base.getPath());
         Configuration conf = new Configuration();
@@ -161,6 +162,7 @@ public final class HdfsServer {
             case "start-namenode" -> cluster.restartNameNode(Integer.parseInt(words[1]), false);
             case "stop-datanode" -> stopDataNode(Integer.parseInt(words[1]));
             case "start-datanode" -> startDataNode(Integer.parseInt(words[1]));
+            case "mend" -> mend();
             case "holders" -> {
                 return holders(words[1]);
             }
@@ -216,8 +218,32 @@ public final class HdfsServer {
         cluster.waitActive(ha ? active() : 0);
     }
 
+    private void mend() throws Exception {
+        for (int number = 0; number < cluster.getNumNameNodes(); number++) {
+            if (cluster.getNameNode(number) == null || !cluster.isNameNodeUp(number)) {
+                cluster.restartNameNode(number, false);
+            }
+        }
+        if (ha) {
+            cluster.transitionToStandby(1);
+            cluster.transitionToActive(0);
+        }
+        files().setSafeMode(org.apache.hadoop.fs.SafeModeAction.LEAVE);
+        for (int number = 0; number < stopped.size(); number++) {
+            if (stopped.get(number) != null) {
+                startDataNode(number);
+            }
+        }
+    }
+
     private DistributedFileSystem files() throws Exception {
-        return cluster.getFileSystem(ha ? active() : 0);
+        DistributedFileSystem files = cluster.getFileSystem(ha ? active() : 0);
+        try {
+            files.getStatus();
+        } catch (EOFException stale) {
+            // The connection is one to a NameNode that was stopped since; the next call makes a new one.
+        }
+        return files;
     }
 
     private static org.apache.hadoop.fs.Path path(String text) {
