@@ -11,6 +11,7 @@ pub use look::{LsArgs, MountArgs, SnapshotsArgs};
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
+use starsnap_restore::statement::Properties;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -59,13 +60,24 @@ pub struct Globals {
     /// [default: $XDG_CONFIG_HOME/starsnap/repositories.json]
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Global options")]
     pub config: Option<PathBuf>,
+    /// A property of the location, as CREATE REPOSITORY has it; again for more. Other users can see the command line: secrets belong
+    /// into --properties-file
+    #[arg(long = "property", global = true, value_name = "NAME=VALUE", help_heading = "Global options")]
+    pub given_properties: Vec<String>,
+    /// A file of properties of the location: lines `name = value`, and comments after #. With secrets in it, it must be yours alone
+    /// (chmod 600)
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Global options")]
+    pub properties_file: Option<PathBuf>,
+    /// What both say.
+    #[arg(skip)]
+    pub properties: Properties,
 }
 
 /// Which repository.
 #[derive(Debug, Clone, Args)]
 pub struct RepositoryArgs {
-    /// A registered name, or a directory or file:// URL: the repository's directory (`__starrocks_repository_…`), or the one that holds
-    /// it, as in ON LOCATION. What has a / or . in it is no name
+    /// A registered name, or a directory or a URL such as s3a://BUCKET/PATH: the repository's directory (`__starrocks_repository_…`), or
+    /// the one that holds it, as in ON LOCATION. What has a / or . in it is no name
     #[arg(value_hint = ValueHint::DirPath)]
     pub repository: String,
     /// Which repository, where the directory holds several

@@ -6,6 +6,7 @@ mod generate;
 mod init;
 mod ls;
 mod mount;
+mod properties;
 mod restore;
 mod snapshots;
 mod sql;
@@ -15,9 +16,10 @@ use crate::cli::{Cli, Command, Globals};
 use crate::failure::Outcome;
 use crate::logging::{self, LevelFilter};
 use crate::output::printable;
+use starsnap_repository::Repository;
 use starsnap_repository::cache::IndexCache;
-use starsnap_repository::{Location, Repository};
-use starsnap_restore::registry::{Registered, Registry};
+use starsnap_restore::access::Access;
+use starsnap_restore::registry::Registry;
 use starsnap_restore::report::TableReport;
 use starsnap_restore::{Cancel, ErrorKind, RestoreError};
 use std::future::Future;
@@ -26,10 +28,18 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs the command.
 pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
-    let globals = cli.globals;
+    let mut globals = cli.globals;
     // A mount has nothing but its log to say what is wrong; other commands print it.
     let is_mount = matches!(cli.command, Command::Mount(_));
     logging::start(&globals, if is_mount { LevelFilter::WARN } else { LevelFilter::ERROR });
+    properties::load(&mut globals)?;
+    if !globals.properties.0.is_empty()
+        && matches!(cli.command, Command::Sql(_) | Command::Completions(_) | Command::Man(_))
+    {
+        let reason = "it takes no properties";
+        let advice = "in SQL, CREATE REPOSITORY has them";
+        return Err(RestoreError::new(ErrorKind::Usage, "run", "the command", reason).advise(advice).into());
+    }
     match cli.command {
         Command::Mount(args) => mount::mount(args, globals),
         Command::Ls(args) => wait(ls::ls(&args, &globals)),
@@ -66,23 +76,17 @@ async fn open_repository(given: &str, name: Option<&str>, globals: &Globals) -> 
 }
 
 async fn find_repository(given: &str, name: Option<&str>, globals: &Globals) -> anyhow::Result<Repository> {
-    if let Some(registered) = registered(given, globals)? {
-        if name.is_none_or(|name| name == registered.name) {
-            return Ok(registered.open().await?);
-        }
-        let reason =
-            format!("the name is registered for one repository, and --repository-name asks for another, {name:?}");
-        return Err(RestoreError::new(ErrorKind::Usage, "open repository", given, reason).into());
-    }
-    let location = Location::parse(given).map_err(RestoreError::from)?;
-    Ok(Repository::open(&location, name).await.map_err(RestoreError::from)?)
+    Ok(access(name, globals).open(given).await?)
 }
 
-/// What is registered under `given`, if that can be a name at all.
-fn registered(given: &str, globals: &Globals) -> anyhow::Result<Option<Registered>> {
-    let registry = globals.config.as_ref().map_or_else(Registry::of_user, |file| Ok(Registry::at(file)));
-    // Without a home there is no registry, and paths are still paths.
-    registry.map_or(Ok(None), |registry| Ok(registry.resolve(given)?))
+/// How the repository called `name`, or the only one, is reached.
+fn access(name: Option<&str>, globals: &Globals) -> Access {
+    Access {
+        // Without a home there is no registry, and paths are still paths.
+        registry: globals.config.as_ref().map_or_else(|| Registry::of_user().ok(), |file| Some(Registry::at(file))),
+        properties: globals.properties.clone(),
+        repository_name: name.map(str::to_owned),
+    }
 }
 
 /// Where parsed snapshots are kept: as the options say, else in the user's cache, else in the system's for a root without a home (as

@@ -1,6 +1,7 @@
 //! `mount.starsnap`: how mount(8) calls us, for `mount -t starsnap`, /etc/fstab and systemd; and the options that `-o` takes.
 
 use clap::{CommandFactory as _, Parser, ValueHint};
+use starsnap_restore::statement::Properties;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -15,13 +16,13 @@ pub const NAME: &str = "mount.starsnap";
 #[derive(Debug, Parser)]
 #[command(name = NAME, version)]
 pub struct MountHelper {
-    /// A registered name, the repository's directory or the one that holds it, or a file:// URL
+    /// A registered name, the repository's directory or the one that holds it, or a URL such as s3a://BUCKET/PATH
     #[arg(value_hint = ValueHint::DirPath)]
     pub repository: String,
     /// An existing directory
     #[arg(value_hint = ValueHint::DirPath)]
     pub mountpoint: PathBuf,
-    /// Options, separated by commas: ro, allow_other, nonempty, repository_name=NAME, cache_dir=DIR, no_cache, config=FILE; those for mount(8) and systemd are ignored
+    /// Options, separated by commas: ro, allow_other, nonempty, repository_name=NAME, cache_dir=DIR, no_cache, config=FILE, properties_file=FILE, property=NAME=VALUE; those for mount(8) and systemd are ignored
     #[arg(short = 'o', value_name = "OPTIONS")]
     pub options: Vec<String>,
     /// Check everything, mount nothing
@@ -74,6 +75,10 @@ pub struct Options {
     pub no_cache: bool,
     /// The file of registered repositories.
     pub config: Option<PathBuf>,
+    /// A file of properties of the location.
+    pub properties_file: Option<PathBuf>,
+    /// Properties of the location, `NAME=VALUE`; never secrets.
+    pub properties: Vec<String>,
     /// Mount over a directory that is not empty.
     pub nonempty: bool,
 }
@@ -153,6 +158,15 @@ impl Options {
             ("repository_name", Some(value)) if !value.is_empty() => self.repository_name = Some(value.to_owned()),
             ("cache_dir", Some(value)) if value.starts_with('/') => self.cache_dir = Some(value.into()),
             ("config", Some(value)) if value.starts_with('/') => self.config = Some(value.into()),
+            ("properties_file", Some(value)) if value.starts_with('/') => self.properties_file = Some(value.into()),
+            ("property", Some(value)) => match value.split_once('=') {
+                Some((name, _)) if Properties::is_secret(name) => {
+                    return Err("everybody can read mount options: secrets belong into properties_file=FILE".to_owned());
+                }
+                Some(_) => self.properties.push(value.to_owned()),
+                None => return Err("property wants NAME=VALUE".to_owned()),
+            },
+            ("properties_file", _) => return Err("properties_file wants an absolute path".to_owned()),
             ("config", _) => return Err("config wants an absolute path".to_owned()),
             ("cache_dir", _) => return Err("cache_dir wants an absolute path".to_owned()),
             ("rw", None) if from == From::Person => {
@@ -166,7 +180,7 @@ impl Options {
             _ if from == From::SloppyMount => {}
             _ => {
                 return Err(format!(
-                    "option `{}` is unknown; known are ro, allow_other, nonempty, repository_name=NAME, cache_dir=DIR, no_cache, config=FILE",
+                    "option `{}` is unknown; known are ro, allow_other, nonempty, repository_name=NAME, cache_dir=DIR, no_cache, config=FILE, properties_file=FILE, property=NAME=VALUE",
                     crate::output::printable(option)
                 ));
             }
@@ -212,6 +226,8 @@ mod tests {
         let expected = Options { allow_other: true, cache_dir: Some("/var/c,d".into()), ..Options::default() };
         assert_eq!(options.unwrap(), expected);
         assert_eq!(parse("", From::Person).unwrap(), Options::default());
+        let options = parse("properties_file=/p,property=a.b=c=d", From::Mount).unwrap();
+        assert_eq!((options.properties_file, options.properties), (Some("/p".into()), vec!["a.b=c=d".to_owned()]));
         assert_eq!(parse("repository_name=a=b", From::Person).unwrap().repository_name.as_deref(), Some("a=b"));
     }
 
@@ -226,6 +242,9 @@ mod tests {
             "cache_dir=x",
             "repository_name=",
             "no_cache,cache_dir=/x",
+            "properties_file=x",
+            "property=aws.s3.region",
+            "property=aws.s3.secret_key=x",
         ] {
             assert!(parse(option, From::Mount).is_err(), "{option}");
         }

@@ -9,6 +9,7 @@
 //! * [`statement`]: the manual's statements, from text; [`session`]: running them; [`registry`]: repositories by name.
 //! * [`report`], [`progress`], [`error`]: what they say.
 
+pub mod access;
 pub mod backup;
 mod commit;
 mod complete;

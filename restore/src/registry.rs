@@ -3,6 +3,10 @@
 //! Nothing here shows a secret: `Debug` prints the names of properties alone, errors about the file say where it is wrong and never what
 //! stands there, and what stores say is cleaned of every secret of the repository before it goes on.
 
+mod secrets;
+
+pub(crate) use secrets::Secrets;
+
 use crate::commit::{sync_dir, write_durably};
 use crate::error::{ErrorKind, RestoreError, Result};
 use crate::statement::Properties;
@@ -102,30 +106,8 @@ impl Registered {
     }
 
     /// `error` without any secret of this repository, whoever put one there.
-    pub fn clean(&self, mut error: RestoreError) -> RestoreError {
-        let secrets = self.secrets();
-        // A cause may repeat what is masked here; what it says is in the reason already.
-        error.source = None;
-        for text in [&mut error.object, &mut error.reason, &mut error.advice] {
-            for secret in &secrets {
-                if text.contains(secret) {
-                    *text = text.replace(secret, MASK);
-                }
-            }
-        }
-        error
-    }
-
-    /// Values that must not be seen. Very short ones are no secrets, and masking them would garble everything.
-    fn secrets(&self) -> Vec<&str> {
-        let values = self.properties.iter().filter(|(key, _)| is_secret(key)).map(|(_, value)| value.as_str());
-        let authority = self.location.split_once("://").map(|(_, rest)| rest.split('/').next().unwrap_or_default());
-        let user = authority.and_then(|authority| authority.rsplit_once('@')).map(|(user, _)| user);
-        let parts = user.into_iter().flat_map(|user| std::iter::once(user).chain(user.split(':')));
-        let mut secrets: Vec<&str> = values.chain(parts).filter(|value| value.len() >= 4).collect();
-        // The longest first: one may be a part of another.
-        secrets.sort_by_key(|value| std::cmp::Reverse(value.len()));
-        secrets
+    pub fn clean(&self, error: RestoreError) -> RestoreError {
+        Secrets::of(&self.location, &self.properties).clean(error)
     }
 }
 

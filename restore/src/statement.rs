@@ -19,6 +19,11 @@ impl Properties {
     pub fn get(&self, key: &str) -> Option<&str> {
         self.0.iter().rev().find(|(k, _)| k == key).map(|(_, value)| value.as_str())
     }
+
+    /// Whether the value of `key` is a secret, by its name.
+    pub fn is_secret(key: &str) -> bool {
+        is_secret_property(key)
+    }
 }
 
 impl fmt::Debug for Properties {

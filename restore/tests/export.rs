@@ -4,6 +4,7 @@
 mod common;
 
 use serde_json::{Map, Value, json};
+use starsnap_restore::access::Access;
 use starsnap_restore::export::{CsvOptions, ExportOptions, ExportSource, Format, Target, Types, export};
 use starsnap_restore::report::{ExportReport, JobStatus};
 use starsnap_restore::{Cancel, ErrorKind, Progress, RestoreError, Silent};
@@ -22,7 +23,7 @@ fn hub(version: &str, below: &str) -> String {
 }
 
 async fn options(source: &str, format: Format) -> Result<ExportOptions, RestoreError> {
-    let source = ExportSource::resolve(source, None, None).await?;
+    let source = ExportSource::resolve(source, &Access::default(), None).await?;
     let options = ExportOptions {
         source,
         format,

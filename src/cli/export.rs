@@ -10,8 +10,8 @@ use std::num::NonZeroUsize;
 /// other in the table's order.
 #[derive(Debug, Args)]
 pub struct ExportArgs {
-    /// A table, partition, tablet, database or snapshot directory (of a mount, a warehouse, a BE), or a path into a repository:
-    /// REPOSITORY/LABEL or REPOSITORY/LABEL@TIMESTAMP, and below it /TABLE or /TABLE/PARTITION
+    /// A table, partition, tablet, database or snapshot directory (of a mount, a warehouse, a BE), or a path into a repository
+    /// (a registered name, a directory or a URL): REPOSITORY/LABEL or REPOSITORY/LABEL@TIMESTAMP, and below it /TABLE or /TABLE/PARTITION
     #[arg(value_hint = ValueHint::AnyPath)]
     pub source: String,
     /// Which repository, where the directory holds several

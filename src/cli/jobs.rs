@@ -99,7 +99,7 @@ impl LevelArgs {
 /// Make an empty repository
 #[derive(Debug, Args)]
 pub struct InitArgs {
-    /// A directory or file:// URL, as in ON LOCATION; the repository's own directory is made in it
+    /// A directory or a URL, as in ON LOCATION; the repository's own directory is made in it
     #[arg(value_hint = ValueHint::DirPath)]
     pub location: String,
     /// The repository's name, as in CREATE REPOSITORY

@@ -13,7 +13,8 @@ use starsnap_restore::{ErrorKind, RestoreError};
 pub async fn backup(args: BackupArgs, globals: &Globals) -> anyhow::Result<Outcome> {
     let stop = Stop::on_signals()?;
     let given = &args.repository.repository;
-    if super::registered(given, globals)?.is_some_and(|registered| registered.read_only) {
+    let access = super::access(args.repository.repository_name.as_deref(), globals);
+    if access.registered(given)?.is_some_and(|registered| registered.read_only) {
         return Err(RestoreError::new(ErrorKind::Usage, "back up to", given, "it was created READ ONLY").into());
     }
     let repository = open_repository(given, args.repository.repository_name.as_deref(), globals).await?;

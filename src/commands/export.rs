@@ -19,7 +19,8 @@ pub async fn export(args: ExportArgs, globals: &Globals) -> anyhow::Result<Outco
     let format = format(&args)?;
     let target = target(&args, &format, globals)?;
     let cache = super::index_cache(globals);
-    let source = ExportSource::resolve(&args.source, args.repository_name.as_deref(), cache.as_ref()).await?;
+    let access = super::access(args.repository_name.as_deref(), globals);
+    let source = ExportSource::resolve(&args.source, &access, cache.as_ref()).await?;
     let processors = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let options = ExportOptions {
         source,

@@ -4,8 +4,7 @@ use crate::cli::{Globals, InitArgs};
 use crate::failure::Outcome;
 use crate::output::Output;
 use serde::Serialize;
-use starsnap_repository::Location;
-use starsnap_restore::{RestoreError, backup};
+use starsnap_restore::backup;
 
 #[derive(Serialize)]
 struct Made<'a> {
@@ -17,7 +16,7 @@ struct Made<'a> {
 
 /// Makes the repository and says where.
 pub async fn init(args: &InitArgs, globals: &Globals) -> anyhow::Result<Outcome> {
-    let location = Location::parse(&args.location).map_err(RestoreError::from)?;
+    let location = super::access(None, globals).location(&args.location)?;
     let repository = backup::init(&location, &args.name).await?;
     let made = Made {
         repository: repository.name(),

@@ -34,6 +34,7 @@ pub fn mount(args: MountArgs, mut globals: Globals) -> anyhow::Result<Outcome> {
     globals.no_cache |= options.no_cache;
     globals.cache_dir = globals.cache_dir.or_else(|| options.cache_dir.clone());
     globals.config = globals.config.or_else(|| options.config.clone());
+    super::properties::add(&mut globals, &options.properties, options.properties_file.as_deref())?;
     let request = Request {
         repository: args.repository.repository,
         mountpoint: args.mountpoint,
@@ -66,7 +67,7 @@ pub fn helper() -> ExitCode {
         Ok(_) => return refuse("another mount namespace is not supported"),
         Err(problem) => return refuse(&problem),
     };
-    let globals = Globals {
+    let mut globals = Globals {
         verbose: args.verbose.into(),
         cache_dir: options.cache_dir.clone(),
         no_cache: options.no_cache,
@@ -75,7 +76,9 @@ pub fn helper() -> ExitCode {
     };
     logging::start(&globals, logging::LevelFilter::WARN);
     let request = Request { repository: args.repository, mountpoint: args.mountpoint, options, foreground: false };
-    let done = if args.fake { check(&request, &globals) } else { start(&request, &globals) };
+    let given = (&request.options.properties, request.options.properties_file.as_deref());
+    let done = super::properties::add(&mut globals, given.0, given.1)
+        .and_then(|()| if args.fake { check(&request, &globals) } else { start(&request, &globals) });
     match done {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {

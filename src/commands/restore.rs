@@ -5,7 +5,7 @@ use crate::cli::{Globals, RestoreArgs};
 use crate::failure::Outcome;
 use crate::output::{Output, size};
 use crate::progress::{self, count};
-use starsnap_repository::{Location, Repository};
+use starsnap_repository::Repository;
 use starsnap_restore::report::{JobStatus, RestoreReport, TableStatus};
 use starsnap_restore::restore::{RestoreOptions, TableChoice};
 use starsnap_restore::source::Source;
@@ -48,11 +48,11 @@ async fn source(args: &RestoreArgs, globals: &Globals) -> anyhow::Result<Source>
         return Ok(Source::repository(&repository, label, timestamp, cache.as_ref()).await?);
     }
     // A repository alone is easily given by mistake, and looks like an empty directory to the library.
-    let is_repository = match (super::registered(&args.source, globals)?, Location::parse(&args.source)) {
-        (Some(_), _) => true,
-        (None, Ok(location)) => Repository::find(&location).await.is_ok_and(|found| !found.is_empty()),
-        (None, Err(_)) => false,
-    };
+    let access = super::access(None, globals);
+    let location = access.location(&args.source)?;
+    let is_repository = access.registered(&args.source)?.is_some()
+        || location.path().is_none()
+        || Repository::find(&location).await.is_ok_and(|found| !found.is_empty());
     if is_repository {
         let reason = "it is a repository, which may hold many snapshots";
         let advice = format!("add the snapshot's label; `starsnap snapshots {}` lists them", args.source);

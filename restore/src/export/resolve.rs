@@ -1,5 +1,6 @@
 //! What the rows are read from: paths as a person writes them.
 
+use crate::access::Access;
 use crate::error::{ErrorKind, RestoreError, Result};
 use crate::source::Source;
 use crate::warehouse::is_header;
@@ -31,36 +32,42 @@ const DEEPEST: usize = 3;
 
 impl ExportSource {
     /// What `text` names: a directory (a tablet, a partition, a table, a snapshot of a mount or a database of a warehouse), or
-    /// `REPOSITORY/LABEL[@TIMESTAMP][/TABLE[/PARTITION]]`. `repository_name` tells several repositories of one directory apart.
-    pub async fn resolve(
-        text: &str,
-        repository_name: Option<&str>,
-        cache: Option<&IndexCache>,
-    ) -> Result<ExportSource> {
+    /// `REPOSITORY/LABEL[@TIMESTAMP][/TABLE[/PARTITION]]`, where the repository is a registered name, a path or a URL.
+    pub async fn resolve(text: &str, access: &Access, cache: Option<&IndexCache>) -> Result<ExportSource> {
         let path = Path::new(text);
         if path.is_dir() {
             if is_tablet(path)? {
                 return Ok(ExportSource(What::Tablet(path.to_owned())));
             }
-            return directory(path, repository_name).await;
+            return directory(path, access.repository_name.as_deref()).await;
+        }
+        let (first, rest) = text.split_once('/').unwrap_or((text, ""));
+        if access.registered(first)?.is_some() {
+            let below: Vec<&str> = rest.split('/').filter(|part| !part.is_empty()).collect();
+            if !(1..=DEEPEST).contains(&below.len()) {
+                return Err(RestoreError::new(
+                    ErrorKind::Usage,
+                    "export from",
+                    text,
+                    "it is no path into a repository",
+                )
+                .advise(format!("write {first}/LABEL[@TIMESTAMP][/TABLE[/PARTITION]]")));
+            }
+            return in_repository(&access.open(first).await?, &below, cache).await;
         }
         let trimmed = text.trim_end_matches('/');
         let mut repository = trimmed;
         for _ in 0..DEEPEST {
-            let Some((shorter, _)) = repository.rsplit_once('/').filter(|(shorter, _)| !shorter.is_empty()) else {
-                break;
-            };
+            // What is before the first slash of a URL is no place.
+            let shorter = repository.rsplit_once('/').map(|(shorter, _)| shorter.trim_end_matches('/'));
+            let Some(shorter) = shorter.filter(|shorter| !shorter.is_empty() && !shorter.ends_with(':')) else { break };
             repository = shorter;
             let below: Vec<&str> = trimmed[shorter.len()..].split('/').filter(|part| !part.is_empty()).collect();
-            let location = Location::parse(shorter)?;
-            match Repository::find(&location).await {
+            match access.find(shorter).await {
                 Ok(found) if found.is_empty() => {}
-                Ok(_) => {
-                    let repository = Repository::open(&location, repository_name).await?;
-                    return in_repository(&repository, &below, cache).await;
-                }
-                Err(error) if error.kind == starsnap_repository::ErrorKind::NotFound => {}
-                Err(error) => return Err(error.into()),
+                Ok(_) => return in_repository(&access.open(shorter).await?, &below, cache).await,
+                Err(error) if error.kind == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
             }
         }
         let reason = "there is no such directory, and no repository on the way to it";

@@ -127,6 +127,10 @@ impl Server {
         self.state().objects.insert(key.to_owned(), Arc::new(bytes.to_vec()));
     }
 
+    pub fn remove(&self, key: &str) {
+        self.state().objects.remove(key);
+    }
+
     pub fn get(&self, key: &str) -> Option<Vec<u8>> {
         self.state().objects.get(key).map(|bytes| bytes.to_vec())
     }
