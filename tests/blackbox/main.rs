@@ -10,6 +10,7 @@ mod genuine;
 mod copies;
 mod documents;
 mod exit_codes;
+mod faults;
 mod gallery;
 mod generated;
 mod hostile;

@@ -53,6 +53,10 @@ pub struct Server {
     permille: AtomicU64,
     seed: AtomicU64,
     only: Mutex<Option<Fault>>,
+    /// Requests so far, those that got a fault, and from which one on all of them do.
+    answered: AtomicU64,
+    faulted: AtomicU64,
+    fail_from: AtomicU64,
     /// Seconds until handed out sessions expire.
     pub session_seconds: AtomicU64,
 }
@@ -71,6 +75,9 @@ impl Server {
             permille: AtomicU64::new(0),
             seed: AtomicU64::new(1),
             only: Mutex::new(None),
+            answered: AtomicU64::new(0),
+            faulted: AtomicU64::new(0),
+            fail_from: AtomicU64::new(u64::MAX),
             session_seconds: AtomicU64::new(3600),
         });
         let listener = tokio::net::TcpListener::from_std(listener).unwrap();
@@ -121,6 +128,27 @@ impl Server {
     pub fn faults(&self, permille: u64, only: Option<Fault>) {
         *self.only.lock().unwrap() = only;
         self.permille.store(permille, Ordering::Relaxed);
+        self.fail_from.store(u64::MAX, Ordering::Relaxed);
+    }
+
+    /// Once so many more requests are answered, all get a fault, until [`Server::faults`] says otherwise.
+    pub fn fail_after(&self, requests: u64) {
+        self.fail_from.store(self.answered() + requests, Ordering::Relaxed);
+    }
+
+    /// Requests that came so far.
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Of those, how many got a fault.
+    pub fn faulted(&self) -> u64 {
+        self.faulted.load(Ordering::Relaxed)
+    }
+
+    /// Uploads in parts that were neither completed nor given up.
+    pub fn unfinished(&self) -> usize {
+        self.state().uploads.len()
     }
 
     pub fn put(&self, key: &str, bytes: &[u8]) {
@@ -165,7 +193,10 @@ impl Server {
         x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         x ^= x >> 31;
-        let picked = x % 1000 < self.permille.load(Ordering::Relaxed);
+        let number = self.answered.fetch_add(1, Ordering::Relaxed);
+        let picked =
+            x % 1000 < self.permille.load(Ordering::Relaxed) || number >= self.fail_from.load(Ordering::Relaxed);
+        self.faulted.fetch_add(u64::from(picked), Ordering::Relaxed);
         picked.then(|| self.only.lock().unwrap().unwrap_or(FAULTS[(x >> 32) as usize % FAULTS.len()]))
     }
 
