@@ -1,0 +1,236 @@
+//! The fuzz targets of the tablet format with the inputs that fuzzing has kept (`fuzz/corpus`), without a nightly compiler.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "../../../fuzz/src/tablet.rs"]
+mod targets;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use prost::Message;
+use starsnap_tablet::proto::segment::{PageFooterPb, PagePointerPb};
+use starsnap_tablet::{BitmapAs, HllAs, LogicalType, ReadAt, ReadOptions, Segment, Tablet, TabletMeta};
+
+const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus");
+const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/tablets");
+
+const TARGETS: [(&str, fn(&[u8])); 16] = [
+    ("bitshuffle", targets::bitshuffle),
+    ("rle", targets::rle),
+    ("frame_of_reference", targets::frame_of_reference),
+    ("prefix", targets::prefix),
+    ("plain", targets::plain),
+    ("page", targets::page),
+    ("footer", targets::footer),
+    ("header", targets::header),
+    ("snapshot_meta", targets::snapshot_meta),
+    ("delta_columns", targets::delta_columns),
+    ("delete_vector", targets::delete_vector),
+    ("json", targets::json),
+    ("bitmap", targets::bitmap),
+    ("hll", targets::hll),
+    ("percentile", targets::percentile),
+    ("tablet", targets::tablet),
+];
+
+#[test]
+fn kept_inputs_do_no_harm() {
+    let mut tried = 0;
+    for (name, target) in TARGETS {
+        let inputs = fs::read_dir(Path::new(CORPUS).join(name)).unwrap_or_else(|e| panic!("corpus of {name}: {e}"));
+        let mut any = false;
+        for input in inputs {
+            let path = input.unwrap().path();
+            let bytes = fs::read(&path).unwrap();
+            let done = std::panic::catch_unwind(|| target(&bytes));
+            assert!(done.is_ok(), "{} is too much for {name}", path.display());
+            any = true;
+            tried += 1;
+        }
+        assert!(any, "no input for {name}");
+    }
+    println!("{tried} inputs");
+}
+
+/// Where fuzzing begins: parts of the genuine tablets, small ones. To be run by hand when targets change; fuzzing adds to them.
+#[test]
+#[ignore = "writes into fuzz/corpus"]
+fn write_seeds() {
+    let mut seeds = Seeds::default();
+    for version in ["sr23", "sr33", "sr35"] {
+        for case in fs::read_dir(Path::new(FIXTURES).join(version)).unwrap() {
+            seeds.case(&case.unwrap().path().join("tablet"));
+        }
+    }
+    seeds.vectors();
+}
+
+#[derive(Default)]
+struct Seeds {
+    /// What pages were taken of: one of each type, encoding, codec and page format is enough.
+    pages: std::collections::BTreeSet<(i32, i32, i32, u32, bool)>,
+}
+
+fn keep(target: &str, bytes: &[u8]) {
+    let dir = Path::new(CORPUS).join(target);
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join(format!("seed-{:08x}", crc32c::crc32c(bytes))), bytes).unwrap();
+}
+
+impl Seeds {
+    fn case(&mut self, dir: &Path) {
+        let mut files: Vec<_> = fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
+        files.sort();
+        let header = files.iter().find(|f| f.ends_with("meta") || f.extension().is_some_and(|e| e == "hdr")).unwrap();
+        let first = fs::read(files.iter().find(|f| f.extension().is_some_and(|e| e == "dat")).unwrap()).unwrap();
+        for path in &files {
+            let bytes = fs::read(path).unwrap();
+            match path.extension().and_then(|e| e.to_str()) {
+                Some("hdr") if bytes.len() < 3000 => keep("header", &bytes[40..]),
+                Some("dcgs_snapshot") => keep("delta_columns", &bytes[40..]),
+                Some("dat" | "cols") => self.segment(&bytes),
+                None => keep("snapshot_meta", &bytes),
+                _ => {}
+            }
+        }
+        let head = fs::read(header).unwrap();
+        let (kind, head) = if header.ends_with("meta") { (1, &head[..]) } else { (0, &head[40..]) };
+        if head.len() + first.len() < 7000 {
+            keep("tablet", &[&[kind][..], &(head.len() as u16).to_le_bytes(), head, &first].concat());
+        }
+        if kind == 0 {
+            self.sketches(dir, TabletMeta::from_header(&fs::read(header).unwrap()).unwrap());
+        } else {
+            let meta = TabletMeta::from_snapshot_meta(head).unwrap();
+            for vector in meta.rowsets.iter().flat_map(|r| &r.segments).filter_map(|s| s.delete_vector.as_ref()) {
+                let mut bytes = vec![1];
+                vector.rows.serialize_into(&mut bytes).unwrap();
+                keep("delete_vector", &bytes);
+            }
+        }
+    }
+
+    fn segment(&mut self, bytes: &[u8]) {
+        let footer = Segment::open(Arc::new(bytes.to_vec())).unwrap().footer().clone();
+        let message = footer.encode_to_vec();
+        if message.len() < 1500 {
+            keep("footer", &message);
+        }
+        let mut columns: Vec<_> = footer.columns.iter().collect();
+        while let Some(column) = columns.pop() {
+            columns.extend(&column.children_columns);
+            let root = column.indexes.iter().find_map(|i| i.ordinal_index?.root_page);
+            let stored = column.r#type.unwrap();
+            let Some((ty, root)) = targets::PageHead::type_of(stored).zip(root) else { continue };
+            if root.is_root_data_page != Some(true) {
+                continue;
+            }
+            let dictionary = column.dict_page.map(|p| parts(bytes, p)).unwrap_or_default();
+            let (body, page) = parts(bytes, root.root_page.unwrap());
+            let data = page.data_page_footer.unwrap();
+            let (Ok(rows), Ok(null_map_len)) =
+                (u16::try_from(data.num_values.unwrap_or(0)), u16::try_from(data.nullmap_size.unwrap_or(0)))
+            else {
+                continue;
+            };
+            let head = targets::PageHead {
+                ty,
+                encoding: column.encoding.unwrap() as u8,
+                codec: column.compression.unwrap() as u8,
+                flags: data.format_version.unwrap_or(1) as u8 | (data.null_encoding.unwrap_or(0) as u8) << 2,
+                rows,
+                null_map_len,
+                uncompressed_len: page.uncompressed_size.unwrap(),
+                dictionary_len: dictionary.0.len() as u16,
+                dictionary_uncompressed_len: dictionary.1.uncompressed_size.unwrap_or(0),
+            };
+            let seed = head.seed(dictionary.0, body);
+            let plain = page.uncompressed_size == Some(body.len() as u32);
+            let (encoding, codec) = (column.encoding.unwrap(), column.compression.unwrap());
+            let kind = (stored, encoding, codec, u32::from(head.flags), plain);
+            if seed.len() < 3000 && self.pages.insert(kind) {
+                keep("page", &seed);
+            }
+        }
+    }
+
+    /// Sketches, a few of each kind.
+    fn sketches(&self, dir: &Path, meta: TabletMeta) {
+        let columns: Vec<_> = meta.schema.columns.iter().map(|c| (c.name.clone(), c.ty.clone())).collect();
+        let dir = dir.to_path_buf();
+        let open = move |name: &str| Ok(Arc::new(fs::read(dir.join(name))?) as Arc<dyn ReadAt>);
+        let tablet = Tablet::new(meta, open);
+        let options = ReadOptions { hll: HllAs::Binary, bitmap: BitmapAs::Binary, ..ReadOptions::default() };
+        for (name, ty) in columns {
+            let target = match ty {
+                LogicalType::Hll => "hll",
+                LogicalType::Bitmap => "bitmap",
+                LogicalType::Percentile => "percentile",
+                _ => continue,
+            };
+            let mut kept = 0;
+            for batch in tablet.physical_rows(Some(&[&name]), &options).unwrap() {
+                for value in batch.unwrap().column(0).as_binary::<i32>().iter().flatten() {
+                    if value.len() > 500 || kept >= 25 {
+                        continue;
+                    }
+                    kept += 1;
+                    match target {
+                        "bitmap" => keep(target, value),
+                        _ => keep(target, &[&(value.len() as u16).to_le_bytes()[..], value, value].concat()),
+                    }
+                }
+            }
+        }
+    }
+
+    /// The outputs of StarRocks' own encoders.
+    fn vectors(&self) {
+        let lines = |name: &str| {
+            let text = fs::read_to_string(Path::new(FIXTURES).join("../vectors").join(name)).unwrap();
+            text.lines().map(|l| l.split('\t').map(str::to_owned).collect::<Vec<_>>()).collect::<Vec<_>>()
+        };
+        for line in lines("bitshuffle.tsv") {
+            let element: usize = line[0].parse().unwrap();
+            let (count, stream) = (line[1].parse::<u16>(), unhex(&line[3]));
+            if let (Some(at), Ok(count)) = ([1, 2, 3, 4, 8, 12, 16, 32].iter().position(|&e| e == element), count)
+                && stream.len() < 2000
+            {
+                keep("bitshuffle", &[&[at as u8][..], &count.to_le_bytes(), &stream].concat());
+            }
+        }
+        for line in lines("rle_for.tsv").iter().filter(|l| l[2].len() < 2000) {
+            match line[0].as_str() {
+                "RLEP" => keep("rle", &unhex(&line[2])),
+                name if name.starts_with("RLE") => keep("rle", &[&64u32.to_le_bytes()[..], &unhex(&line[2])].concat()),
+                _ => keep("frame_of_reference", &[&[2][..], &unhex(&line[2])].concat()),
+            }
+        }
+        for line in lines("vpack.tsv").iter().filter(|l| l[0].len() < 1000) {
+            keep("json", &unhex(&line[0]));
+        }
+        // No genuine file of the project has this encoding: two strings that share their beginning.
+        keep("prefix", b"\0\x03abc\x02\x01d\x02\0\0\0\x10\0\0\0\0\x01\0\0\0");
+        keep("plain", b"\0abcde\0\0\0\0\x03\0\0\0\x02\0\0\0");
+        keep("plain", b"\x02\x02\0\0\0abcdefgh");
+        keep("bitmap", &[1, 7, 0, 0, 0]);
+        keep("bitmap", &[3, 7, 0, 0, 0, 1, 0, 0, 0]);
+        keep("bitmap", &[10, 1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        keep("hll", &[2, 0, 1, 1, 1, 2, 3, 4, 5, 6, 7, 8]);
+    }
+}
+
+/// Stored body and footer of a page.
+fn parts(bytes: &[u8], pointer: PagePointerPb) -> (&[u8], PageFooterPb) {
+    let page = &bytes[pointer.offset as usize..][..pointer.size as usize];
+    let footer_at = page.len() - 8;
+    let len = u32::from_le_bytes(page[footer_at..][..4].try_into().unwrap()) as usize;
+    (&page[..footer_at - len], PageFooterPb::decode(&page[footer_at - len..footer_at]).unwrap())
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let digit = |b: u8| (b as char).to_digit(16).unwrap() as u8;
+    text.as_bytes().chunks_exact(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
+}

@@ -1,0 +1,7 @@
+//! The fuzz targets' work, one function per decoder. A crate outside of the workspace, because it needs a nightly compiler.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+pub mod catalog;
+#[cfg(feature = "statements")]
+pub mod statement;
+pub mod tablet;

@@ -1,0 +1,14 @@
+//! What is tried with text that claims to be statements. Included by the fuzz target and, with the kept corpus, by `cargo test` of
+//! the restore crate.
+
+use starsnap_restore::statement;
+
+pub fn statements(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let _ = statement::is_unfinished(&text);
+    match (statement::parse(&text), statement::parse_located(&text)) {
+        (Ok(plain), Ok(located)) => assert_eq!(plain.len(), located.len()),
+        (Err(error), Err(_)) => assert!(!error.to_string().is_empty()),
+        _ => panic!("one of two equal parsers refuses what the other reads"),
+    }
+}
