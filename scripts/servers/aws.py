@@ -44,11 +44,12 @@ def signed_headers(keys, service, method, path, query, headers, digest):
     return headers
 
 
-def request(host, keys, method, path="/", query="", body=b"", service="s3", headers=None):
-    """Status and body of one request, on a connection of its own."""
+def request(host, keys, method, path="/", query="", body=b"", service="s3", headers=None, tls=None):
+    """Status and body of one request, on a connection of its own; `tls` is an SSLContext."""
     digest = hashlib.sha256(body).hexdigest()
     headers = signed_headers(keys, service, method, path, query, {"host": host, **(headers or {})}, digest)
-    connection = http.client.HTTPConnection(host, timeout=20)
+    plain = http.client.HTTPConnection(host, timeout=20)
+    connection = http.client.HTTPSConnection(host, timeout=20, context=tls) if tls else plain
     connection.request(method, path + ("?" + canonical_query(query) if query else ""), body, headers)
     answer = connection.getresponse()
     received = answer.read()

@@ -40,7 +40,7 @@ def main(state, stores):
         accounts = json.load(file)
     host, cloud = accounts["gateway"], "http://" + accounts["cloud"]
     keys = [accounts["access_key"], accounts["secret_key"]]
-    for bucket in ("starsnap-test", "bucket-s3"):
+    for bucket in ("starsnap-test", "bucket_s3", "bucket_gcs"):
         status, answer = aws.request(host, keys, "PUT", "/" + bucket)
         if status != 200:
             raise SystemExit(f"making the bucket {bucket} was answered {status}: {answer.decode(errors='replace')}")

@@ -15,6 +15,8 @@ use tempfile::TempDir;
 /// A temporary directory, and the binary with its cache and home in it.
 pub struct World {
     dir: TempDir,
+    /// Variables that the binary gets on top.
+    pub variables: Vec<(String, String)>,
 }
 
 /// How a run of the binary ended.
@@ -29,7 +31,8 @@ pub struct Ran {
 
 impl World {
     pub fn new() -> World {
-        World { dir: tempfile::Builder::new().prefix("starsnap-test-").tempdir().unwrap() }
+        let dir = tempfile::Builder::new().prefix("starsnap-test-").tempdir().unwrap();
+        World { dir, variables: Vec::new() }
     }
 
     /// A path in the world.
@@ -53,6 +56,7 @@ impl World {
     pub fn environment(&self, mut command: Command) -> Command {
         command.env("XDG_CACHE_HOME", self.path("cache")).env("HOME", self.dir.path()).env_remove("RUST_LOG");
         command.env_remove("XDG_CONFIG_HOME").env_remove("XDG_STATE_HOME");
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null());
         command
     }
@@ -64,11 +68,11 @@ impl World {
         Ran::of(command)
     }
 
-    /// Mounts in the background.
-    pub fn mount(&self, repository: &Path) -> Mount {
+    /// Mounts in the background: a location on local disk, or the name of a repository.
+    pub fn mount(&self, repository: impl AsRef<OsStr>) -> Mount {
         require_fuse();
         let point = tempfile::Builder::new().prefix("mnt-").tempdir_in(self.dir.path()).unwrap().keep();
-        self.run(["mount".as_ref(), repository.as_os_str(), point.as_os_str()]).ok();
+        self.run(["mount".as_ref(), repository.as_ref(), point.as_os_str()]).ok();
         assert!(is_mounted(&point), "`starsnap mount` returned, but nothing is mounted on {}", point.display());
         Mount { point }
     }

@@ -80,6 +80,12 @@ impl Genuine {
         self.dir.join("location")
     }
 
+    /// The repository's name.
+    pub fn repository(&self) -> String {
+        let path = self.manifest().remove(0).path;
+        path.split('/').next().unwrap().rsplit_once("repository_").unwrap().1.to_owned()
+    }
+
     /// The database that was backed up.
     pub fn database(&self) -> String {
         self.ids()["db_name"].as_str().unwrap().to_owned()

@@ -18,7 +18,14 @@ mod kills;
 mod listing;
 mod locations;
 mod mounting;
+mod remote;
+mod remote_copies;
+mod remote_credentials;
+mod remote_sessions;
 mod sql;
 mod store;
 mod trees;
 mod verifying;
+
+#[path = "../../core/repository/tests/support/test_stores.rs"]
+mod test_stores;

@@ -47,9 +47,29 @@ impl TestStore {
             .collect()
     }
 
-    /// The one called `name`, where it is.
-    pub fn named(name: &str) -> Option<TestStore> {
-        TestStore::all().into_iter().find(|store| store.name == name)
+    /// One in the directory `special`, whose credentials have the trouble that its name says.
+    pub fn special(name: &str) -> Option<TestStore> {
+        let dir = std::env::var_os("STARSNAP_TEST_STORES")?;
+        let text =
+            std::fs::read_to_string(std::path::Path::new(&dir).join(format!("special/{name}.properties"))).ok()?;
+        Some(TestStore::parse(name, &text))
+    }
+
+    /// The same with other properties; an empty value takes one away.
+    pub fn with(mut self, changes: &[(&str, &str)]) -> TestStore {
+        for (name, value) in changes {
+            self.properties.retain(|(given, _)| given != name);
+            if !value.is_empty() {
+                self.properties.push(((*name).to_owned(), (*value).to_owned()));
+            }
+        }
+        self
+    }
+
+    /// A property's value.
+    pub fn get(&self, name: &str) -> &str {
+        let found = self.properties.iter().find(|(given, _)| given == name);
+        found.map(|(_, value)| value.as_str()).unwrap_or_else(|| panic!("{} has no {name}", self.name))
     }
 
     fn parse(name: &str, text: &str) -> TestStore {

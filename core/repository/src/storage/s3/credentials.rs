@@ -30,6 +30,17 @@ enum Source {
     Surroundings(DefaultCredentialProvider, IMDSv2CredentialProvider),
 }
 
+/// Codes of a token service to which it is the keys that are wrong, not the role.
+const KEYS_REFUSED: [&str; 7] = [
+    "SignatureDoesNotMatch",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidToken",
+    "RequestTimeTooSkewed",
+];
+
 /// Metadata services are near: whoever does not answer soon is not there.
 const NEAR: Patience = Patience {
     attempts: 2,
@@ -80,6 +91,9 @@ impl Credentials {
             Some(role) => self.assume(role, &base).await?,
             None => base,
         };
+        if credential.session_token.is_some() {
+            tracing::debug!("there are new session credentials");
+        }
         *cached = Some(credential.clone());
         Ok(credential)
     }
@@ -101,8 +115,8 @@ impl Credentials {
                     "unset that variable, or give keys instead of `aws.s3.use_instance_profile`",
                 ),
                 Err(error) => refuse(
-                    format!("the instance's profile gives no credentials: {}", whole(&error)),
-                    "check that this is a cloud instance with a role attached (AWS_EC2_METADATA_SERVICE_ENDPOINT names another metadata service), or give keys",
+                    format!("the instance's profile gives no credentials: {}", self.metadata(&error)),
+                    "check that this is a cloud instance, and attach a role to it (AWS_EC2_METADATA_SERVICE_ENDPOINT names another metadata service), or give keys",
                 ),
             },
             Source::Surroundings(provider, instance) => {
@@ -112,7 +126,8 @@ impl Credentials {
                 match instance.provide_credential(&self.context).await {
                     Ok(Some(credential)) => Ok(credential),
                     found => {
-                        let why = found.err().map_or_else(|| "it is switched off".to_owned(), |error| whole(&error));
+                        let why =
+                            found.err().map_or_else(|| "it is switched off".to_owned(), |error| self.metadata(&error));
                         refuse(
                             format!(
                                 "there are no credentials: none in the properties, the environment or ~/.aws, and not from the instance's profile ({why})"
@@ -123,6 +138,14 @@ impl Credentials {
                 }
             }
         }
+    }
+
+    /// Why the instance's metadata are of no use.
+    fn metadata(&self, error: &reqsign_core::Error) -> String {
+        let endpoint = self.context.env_var("AWS_EC2_METADATA_SERVICE_ENDPOINT");
+        let endpoint = endpoint.as_deref().unwrap_or("http://169.254.169.254");
+        format!("the metadata service {endpoint} says: {}", whole(error))
+            .replace("says: failed to connect to IMDS", "cannot be reached")
     }
 
     /// AssumeRole, by POST: some servers know no other way.
@@ -174,6 +197,13 @@ impl Credentials {
         };
         if !answer.status.is_success() {
             let code = element(&received, "Code").unwrap_or_else(|| answer.status.to_string());
+            let keys = Refusal::of(&answer, &received, "", &self.region).in_session(base.session_token.is_some());
+            if KEYS_REFUSED.contains(&keys.code.as_str()) {
+                return Err(Refusal {
+                    reason: format!("the role {} cannot be assumed: {}", role.arn, keys.reason),
+                    ..keys
+                });
+            }
             let said = element(&received, "Message").unwrap_or_default();
             let reason = format!("the role {} cannot be assumed: {code} {said}", role.arn);
             return Err(refused(
@@ -229,6 +259,9 @@ impl reqsign_core::FileRead for Files {
     }
 }
 
+/// Where metadata services name the instance's role.
+const ROLES: &str = "/meta-data/iam/security-credentials/";
+
 /// Requests to metadata services.
 #[derive(Debug)]
 struct Sender(reqwest::Client);
@@ -241,6 +274,9 @@ impl reqsign_core::HttpSend for Sender {
             let request = self.0.request(parts.method.clone(), parts.uri.to_string()).headers(parts.headers.clone());
             attempt += 1;
             let failure = match tokio::time::timeout(NEAR.request, exchange(request.body(body.clone()))).await {
+                Ok(Ok((answer, _))) if answer.status == 404 && parts.uri.path().ends_with(ROLES) => {
+                    return Err(reqsign_core::Error::config_invalid("no role is attached to this instance"));
+                }
                 Ok(Ok((answer, received))) => return Ok(http::Response::from_parts(answer, received)),
                 Ok(Err(Received::Error(error))) => reqsign_core::Error::unexpected(chain(&error)),
                 Ok(Err(Received::TooLong)) => reqsign_core::Error::unexpected("the answer is too long"),

@@ -93,8 +93,9 @@ impl Transport {
                 Attempt::Answered(answer, body) => return Ok((answer, body)),
                 // A session that ended early, or was replaced: once.
                 Attempt::Refused(refusal)
-                    if refusal.code == "ExpiredToken" && !renewed && self.credentials.renew().await =>
+                    if refusal.may_be_the_sessions_end && !renewed && self.credentials.renew().await =>
                 {
+                    tracing::debug!("the session is renewed after a refusal: {}", refusal.reason);
                     renewed = true;
                     continue;
                 }
@@ -120,6 +121,7 @@ impl Transport {
             Ok(signed) => signed,
             Err(refusal) => return Attempt::Refused(refusal),
         };
+        let session = signed.headers.contains_key("x-amz-security-token");
         let mut request = self.client.request(signed.method, signed.uri.to_string()).headers(signed.headers);
         if !body.is_empty() {
             request = request.body(body.clone());
@@ -136,7 +138,7 @@ impl Transport {
                 ));
             }
         };
-        let refusal = || Refusal::of(&answer, &received, &self.bucket, &self.region);
+        let refusal = || Refusal::of(&answer, &received, &self.bucket, &self.region).in_session(session);
         // Copying and completing may fail after the store has already answered 200.
         let late = answer.status == StatusCode::OK
             && matches!(parts.method, Method::PUT | Method::POST)
@@ -236,7 +238,11 @@ fn unreachable(endpoint: &str, error: &reqwest::Error, patience: &Patience) -> A
         let reason = format!("{endpoint} sent nothing for {:?}", patience.idle);
         return unavailable(reason, "check the network and the store; try again");
     }
-    unavailable(format!("the connection to {endpoint} broke: {cause}"), "try again")
+    let advice = match endpoint.starts_with("http://") {
+        true => "try again; a store that always breaks it may speak TLS only: write https:// in the endpoint",
+        false => "try again",
+    };
+    unavailable(format!("the connection to {endpoint} broke: {cause}"), advice)
 }
 
 fn causes<'a>(

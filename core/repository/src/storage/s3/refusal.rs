@@ -12,11 +12,28 @@ pub(in crate::storage) struct Refusal {
     pub(in crate::storage) code: String,
     pub(in crate::storage) reason: String,
     pub(in crate::storage) advice: &'static str,
+    /// Whether another session of the same role might be let in.
+    pub(super) may_be_the_sessions_end: bool,
 }
 
 impl Refusal {
     pub(super) fn new(kind: ErrorKind, reason: impl Into<String>, advice: &'static str) -> Refusal {
-        Refusal { kind, code: "local".to_owned(), reason: reason.into(), advice }
+        Refusal { kind, code: "local".to_owned(), reason: reason.into(), advice, may_be_the_sessions_end: false }
+    }
+
+    /// The same, of a request that was signed with a session's key, if `session`. Of one that has ended AWS says so; Ceph says that it does
+    /// not know the key, or that access is denied.
+    pub(super) fn in_session(mut self, session: bool) -> Refusal {
+        if session && self.kind == ErrorKind::PermissionDenied {
+            self.may_be_the_sessions_end =
+                !matches!(self.code.as_str(), "SignatureDoesNotMatch" | "RequestTimeTooSkewed");
+            if self.code == "InvalidAccessKeyId" {
+                let said = self.reason.split_once(" (").map_or(String::new(), |(_, said)| format!(" ({said}"));
+                self.reason = format!("the store does not know the session: it has ended, or is another store's{said}");
+                self.advice = "get new session credentials: key, secret and token belong together";
+            }
+        }
+        self
     }
 
     /// Of an answer that is an error.
@@ -42,7 +59,7 @@ impl Refusal {
             ("SignatureDoesNotMatch", _) => {
                 (PermissionDenied, "the secret key is wrong".to_owned(), "check `aws.s3.secret_key`")
             }
-            ("ExpiredToken" | "TokenRefreshRequired", _) => (
+            ("ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired", _) => (
                 PermissionDenied,
                 "the session has expired".to_owned(),
                 "get new session credentials: key, secret and token belong together",
@@ -109,7 +126,7 @@ impl Refusal {
                 "check that the endpoint is an S3 endpoint, and the region",
             ),
         };
-        Refusal { kind, reason: reason(&text), code, advice }
+        Refusal { kind, reason: reason(&text), code, advice, may_be_the_sessions_end: false }
     }
 }
 
