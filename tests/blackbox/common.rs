@@ -69,10 +69,10 @@ impl World {
     }
 
     /// Mounts in the background: a location on local disk, or the name of a repository.
-    pub fn mount(&self, repository: impl AsRef<OsStr>) -> Mount {
+    pub fn mount(&self, repository: &Path) -> Mount {
         require_fuse();
         let point = tempfile::Builder::new().prefix("mnt-").tempdir_in(self.dir.path()).unwrap().keep();
-        self.run(["mount".as_ref(), repository.as_ref(), point.as_os_str()]).ok();
+        self.run(["mount".as_ref(), repository.as_os_str(), point.as_os_str()]).ok();
         assert!(is_mounted(&point), "`starsnap mount` returned, but nothing is mounted on {}", point.display());
         Mount { point }
     }

@@ -7,6 +7,7 @@ use crate::remote::{create, registered, sql, stores, world};
 use crate::test_stores::TestStore;
 use serde_json::Value;
 use std::fs;
+use std::path::Path;
 
 /// All repositories are copied to the main store of each server; those that differ from it in credentials only get the one of this name.
 const EVERYWHERE: &str = "sr40/hub";
@@ -98,7 +99,7 @@ fn check(name: &str) {
             assert_eq!(object, expected, "{what}");
         }
         {
-            let mount = world.mount(&repository);
+            let mount = world.mount(Path::new(&repository));
             let seen = tree(&mount.point).into_iter().filter(|(path, _)| path.split('/').count() > 4).collect();
             assert_same_tree(&seen, &genuine.tree(), &what);
         }
