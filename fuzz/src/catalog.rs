@@ -12,7 +12,6 @@ use starsnap_catalog::snapshot::Snapshot;
 pub fn info(data: &[u8]) {
     if let Ok(info) = JobInfo::parse(data) {
         assert!(JobInfo::parse(&info.to_bytes()).expect("what we write we read") == info);
-        let _ = info.ordered_tablets();
         join(Snapshot::join(Some(&info), None).ok());
     }
     if let Ok(info) = RepoInfo::parse(data) {
