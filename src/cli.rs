@@ -5,12 +5,15 @@ mod jobs;
 mod look;
 mod values;
 
+pub use values::parse_size;
+
 pub use export::{ExportArgs, ExportFormat, LargeInt, Text};
 pub use jobs::{BackupArgs, InitArgs, RestoreArgs, SqlArgs, VerifyArgs};
 pub use look::{LsArgs, MountArgs, SnapshotsArgs};
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
+use starsnap_repository::reading::Reading;
 use starsnap_restore::statement::Properties;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -56,6 +59,17 @@ pub struct Globals {
     /// Keep no parsed snapshots
     #[arg(long, global = true, conflicts_with = "cache_dir", help_heading = "Global options")]
     pub no_cache: bool,
+    /// Memory for what is read from stores that are not local: what is kept, fetched and fetched ahead, all together
+    /// [default: 512MiB, but an eighth of the machine's at most]
+    #[arg(long, global = true, value_name = "SIZE", value_parser = values::parse_size, help_heading = "Global options")]
+    pub memory: Option<u64>,
+    /// A directory in which blocks of what is read from such stores are kept; several processes may share it
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Global options")]
+    pub cache: Option<PathBuf>,
+    /// How much of that
+    /// [default: 10GiB]
+    #[arg(long, global = true, value_name = "SIZE", value_parser = values::parse_size, help_heading = "Global options")]
+    pub cache_size: Option<u64>,
     /// The file of repositories that CREATE REPOSITORY has registered
     /// [default: $XDG_CONFIG_HOME/starsnap/repositories.json]
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Global options")]
@@ -68,6 +82,9 @@ pub struct Globals {
     /// (chmod 600)
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Global options")]
     pub properties_file: Option<PathBuf>,
+    /// What --memory, --cache and --cache-size say.
+    #[arg(skip)]
+    pub reading: Option<Reading>,
     /// What both say.
     #[arg(skip)]
     pub properties: Properties,

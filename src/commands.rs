@@ -7,6 +7,7 @@ mod init;
 mod ls;
 mod mount;
 mod properties;
+mod reading;
 mod restore;
 mod snapshots;
 mod sql;
@@ -33,6 +34,9 @@ pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
     let is_mount = matches!(cli.command, Command::Mount(_));
     logging::start(&globals, if is_mount { LevelFilter::WARN } else { LevelFilter::ERROR });
     properties::load(&mut globals)?;
+    if !is_mount {
+        reading::prepare(&mut globals)?;
+    }
     if !globals.properties.0.is_empty()
         && matches!(cli.command, Command::Sql(_) | Command::Completions(_) | Command::Man(_))
     {
@@ -86,6 +90,7 @@ fn access(name: Option<&str>, globals: &Globals) -> Access {
         registry: globals.config.as_ref().map_or_else(|| Registry::of_user().ok(), |file| Some(Registry::at(file))),
         properties: globals.properties.clone(),
         repository_name: name.map(str::to_owned),
+        reading: globals.reading.clone(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `mount.starsnap`: how mount(8) calls us, for `mount -t starsnap`, /etc/fstab and systemd; and the options that `-o` takes.
 
+use crate::cli::parse_size;
 use clap::{CommandFactory as _, Parser, ValueHint};
 use starsnap_restore::statement::Properties;
 use std::ffi::OsStr;
@@ -22,7 +23,7 @@ pub struct MountHelper {
     /// An existing directory
     #[arg(value_hint = ValueHint::DirPath)]
     pub mountpoint: PathBuf,
-    /// Options, separated by commas: ro, allow_other, nonempty, repository_name=NAME, cache_dir=DIR, no_cache, config=FILE, properties_file=FILE, property=NAME=VALUE; those for mount(8) and systemd are ignored
+    /// Options, separated by commas: ro, allow_other, nonempty, repository_name=NAME, cache_dir=DIR, no_cache, memory=SIZE, cache=DIR, cache_size=SIZE, config=FILE, properties_file=FILE, property=NAME=VALUE; those for mount(8) and systemd are ignored
     #[arg(short = 'o', value_name = "OPTIONS")]
     pub options: Vec<String>,
     /// Check everything, mount nothing
@@ -79,6 +80,12 @@ pub struct Options {
     pub properties_file: Option<PathBuf>,
     /// Properties of the location, `NAME=VALUE`; never secrets.
     pub properties: Vec<String>,
+    /// Bytes, as `--memory`.
+    pub memory: Option<u64>,
+    /// As `--cache`.
+    pub cache: Option<PathBuf>,
+    /// Bytes, as `--cache-size`.
+    pub cache_size: Option<u64>,
     /// Mount over a directory that is not empty.
     pub nonempty: bool,
 }
@@ -157,6 +164,10 @@ impl Options {
             ("no_cache", None) => self.no_cache = true,
             ("repository_name", Some(value)) if !value.is_empty() => self.repository_name = Some(value.to_owned()),
             ("cache_dir", Some(value)) if value.starts_with('/') => self.cache_dir = Some(value.into()),
+            ("memory", Some(value)) => self.memory = Some(parse_size(value)?),
+            ("cache_size", Some(value)) => self.cache_size = Some(parse_size(value)?),
+            ("cache", Some(value)) if value.starts_with('/') => self.cache = Some(value.into()),
+            ("cache", _) => return Err("cache wants an absolute path".to_owned()),
             ("config", Some(value)) if value.starts_with('/') => self.config = Some(value.into()),
             ("properties_file", Some(value)) if value.starts_with('/') => self.properties_file = Some(value.into()),
             ("property", Some(value)) => match value.split_once('=') {
@@ -180,7 +191,7 @@ impl Options {
             _ if from == From::SloppyMount => {}
             _ => {
                 return Err(format!(
-                    "option `{}` is unknown; known are ro, allow_other, nonempty, repository_name=NAME, cache_dir=DIR, no_cache, config=FILE, properties_file=FILE, property=NAME=VALUE",
+                    "option `{}` is unknown; known are ro, allow_other, nonempty, repository_name=NAME, cache_dir=DIR, no_cache, memory=SIZE, cache=DIR, cache_size=SIZE, config=FILE, properties_file=FILE, property=NAME=VALUE",
                     crate::output::printable(option)
                 ));
             }

@@ -9,6 +9,7 @@ pub use mountpoint::MountError;
 
 use crate::tree::Tree;
 use fuser::{Config, MountOption, Session, SessionACL};
+use starsnap_repository::reading::Reading;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,8 +31,11 @@ pub struct MountOptions {
     pub verify: bool,
     /// Threads that answer the kernel; `None`: as many as processors, from 2 to 8.
     pub threads: Option<usize>,
-    /// How far the kernel reads ahead, in KiB; taken only from root.
-    pub read_ahead: u32,
+    /// How far the kernel reads ahead, in KiB; taken only from root. `None`: 1 MiB, for stores that are far away 8 MiB, and less where
+    /// there is little memory to read with.
+    pub read_ahead: Option<u32>,
+    /// The memory and the caches to read with, where the store is not on local disk.
+    pub reading: Reading,
     /// Source of the mount in `mount` and `df`.
     pub name: String,
 }
@@ -46,7 +50,8 @@ impl MountOptions {
             passthrough: true,
             verify: true,
             threads: None,
-            read_ahead: 1024,
+            read_ahead: None,
+            reading: Reading::default(),
             name: "starsnap".into(),
         }
     }
@@ -85,6 +90,8 @@ pub struct Mounted {
 pub async fn mount(tree: Arc<Tree>, options: &MountOptions) -> Result<Mounted, MountError> {
     let mountpoint = mountpoint::check(&options.mountpoint, options.nonempty)?;
     raise_file_limit();
+    // A store either has all its files on local disk or none: it says so of any path.
+    let far = tree.source().storage().local_file("").is_none();
     let filesystem = filesystem::StarsnapFs::new(tree, options, tokio::runtime::Handle::current());
     let session = Session::new(filesystem, &mountpoint, &options.config())
         .map_err(|error| mountpoint::refused(&mountpoint, options.allow_other, &error))?;
@@ -99,7 +106,8 @@ pub async fn mount(tree: Arc<Tree>, options: &MountOptions) -> Result<Mounted, M
         .map_err(|error| MountError::new(&mountpoint, format!("no thread can be started: {error}"), ""))?;
     let mut mounted = Mounted { mountpoint: mountpoint.clone(), device: 0, ended };
     mounted.device = mountpoint::answers(&mountpoint).await?;
-    mountpoint::read_ahead(mounted.device, options.read_ahead);
+    let read_ahead = options.read_ahead.unwrap_or_else(|| if far { far_read_ahead(&options.reading) } else { 1024 });
+    mountpoint::read_ahead(mounted.device, read_ahead);
     tracing::info!(mountpoint = %mountpoint.display(), "mounted");
     Ok(mounted)
 }
@@ -157,6 +165,7 @@ pub async fn run_foreground(tree: Arc<Tree>, options: &MountOptions, ready: impl
     let mut interrupt = handler(SignalKind::interrupt())?;
     let mut hangup = handler(SignalKind::hangup())?;
     let mut mounted = mount(tree, options).await?;
+    let reading = options.reading.clone();
     ready();
     let name = tokio::select! {
         ended = mounted.wait() => return ended,
@@ -164,12 +173,18 @@ pub async fn run_foreground(tree: Arc<Tree>, options: &MountOptions, ready: impl
         _ = interrupt.recv() => "SIGINT",
         _ = hangup.recv() => "SIGHUP",
     };
-    tracing::info!("{name}: unmounting");
+    tracing::info!(read = ?reading.usage(), "{name}: unmounting");
     tokio::select! {
         ended = mounted.unmount() => ended,
         // The last user of a busy mount may never let go; the mount point is free already.
         () = tokio::time::sleep(Duration::from_secs(5)) => Ok(()),
     }
+}
+
+/// KiB that the kernel reads ahead of a store that is far away: of one reader, a small part of the memory.
+fn far_read_ahead(reading: &Reading) -> u32 {
+    let part = (reading.usage().memory / 64) >> 10;
+    u32::try_from(part).unwrap_or(u32::MAX).clamp(1024, 8192)
 }
 
 /// Open files of a local repository take a descriptor each.

@@ -3,6 +3,7 @@
 use crate::error::{ErrorKind, RestoreError, Result};
 use crate::registry::{Registered, Registry, Secrets};
 use crate::statement::Properties;
+use starsnap_repository::reading::Reading;
 use starsnap_repository::{Location, Repository};
 
 /// What is needed to go from a name, a path or a URL to a repository.
@@ -14,6 +15,8 @@ pub struct Access {
     pub properties: Properties,
     /// Which repository, where a location holds several.
     pub repository_name: Option<String>,
+    /// The memory and the caches to read with; none: the usual memory.
+    pub reading: Option<Reading>,
 }
 
 impl Access {
@@ -49,11 +52,17 @@ impl Access {
 
     /// The repository meant by `text`.
     pub async fn open(&self, text: &str) -> Result<Repository> {
-        if let Some(registered) = self.registered(text)? {
-            return registered.open().await;
-        }
-        let opened = Repository::open(&self.unregistered(text)?, self.repository_name.as_deref()).await;
-        opened.map_err(|error| self.clean(text, error.into()))
+        let opened = match self.registered(text)? {
+            Some(registered) => registered.open().await?,
+            None => {
+                let opened = Repository::open(&self.unregistered(text)?, self.repository_name.as_deref()).await;
+                opened.map_err(|error| self.clean(text, error.into()))?
+            }
+        };
+        Ok(match &self.reading {
+            Some(reading) => opened.read_with(reading.clone()),
+            None => opened,
+        })
     }
 
     /// All repositories at the location `text`, which is no registered name.

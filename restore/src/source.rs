@@ -4,6 +4,7 @@ mod directory;
 mod repository;
 
 use crate::error::{RestoreError, Result};
+use crate::limiter::Limiter;
 use bytes::Bytes;
 use directory::DirectorySource;
 use repository::RepositorySource;
@@ -13,6 +14,7 @@ use starsnap_catalog::snapshot::{CatalogText, TableEntry};
 use starsnap_catalog::table_file::TableFile;
 use starsnap_repository::cache::IndexCache;
 use starsnap_repository::md5::Md5;
+use starsnap_repository::reading::{Access, FileReader};
 use starsnap_repository::storage::Storage;
 use starsnap_repository::{OpenSnapshot, Repository};
 use std::fs::File;
@@ -251,27 +253,36 @@ impl Source {
         }
     }
 
-    /// Opens a file.
-    pub(crate) async fn open(&self, file: &SourceFile) -> Result<Reader> {
-        Ok(Reader { from: self.from(file).await?, shown: file.shown(), size: file.size, at: 0 })
+    /// Opens a file to read it from its beginning to its end; `pace` says whether it may be fetched ahead.
+    pub(crate) async fn open(&self, file: &SourceFile, pace: &Limiter) -> Result<Reader> {
+        let access = (!pace.is_limited()).then_some(Access::Once);
+        Ok(Reader { from: self.from(file, access).await?, shown: file.shown(), size: file.size, at: 0 })
     }
 
-    async fn from(&self, file: &SourceFile) -> Result<From> {
+    /// Without `access`, exactly what is asked for is fetched when it is asked for.
+    async fn from(&self, file: &SourceFile, access: Option<Access>) -> Result<From> {
         Ok(match (&file.place, &self.inner) {
             (Place::Local(path), _) => {
                 let opened = open_local(path.clone()).await;
                 From::Local(Arc::new(opened.map_err(|error| RestoreError::io("read", path, error))?))
             }
-            (Place::Store(path), Inner::Repository(source)) => source.open(path).await?,
+            (Place::Store(_), Inner::Repository(source)) => source.open(file, access).await?,
             (Place::Store(path), Inner::Directory(_)) => {
                 return Err(RestoreError::new(crate::ErrorKind::Io, "read", path, "it is not in this source"));
             }
         })
     }
 
-    /// Opens a file that is read here and there. From a thread that may block; `runtime` is what reads of stores run on.
-    pub(crate) fn open_at(&self, file: &SourceFile, runtime: &tokio::runtime::Handle) -> Result<FileAt> {
-        Ok(FileAt { from: runtime.block_on(self.from(file))?, size: file.size, runtime: runtime.clone() })
+    /// Opens a file that is read here and there. From a thread that may block; `runtime` is what reads of stores run on. `pace` says whether
+    /// more may be fetched than is asked for.
+    pub(crate) fn open_at(
+        &self,
+        file: &SourceFile,
+        runtime: &tokio::runtime::Handle,
+        pace: Option<&Limiter>,
+    ) -> Result<FileAt> {
+        let access = pace.is_none_or(|pace| !pace.is_limited()).then_some(Access::Any);
+        Ok(FileAt { from: runtime.block_on(self.from(file, access))?, size: file.size, runtime: runtime.clone() })
     }
 }
 
@@ -290,6 +301,8 @@ pub(crate) struct Reader {
 
 enum From {
     Local(Arc<File>),
+    /// Fetched ahead, and kept.
+    Ahead(Box<FileReader>),
     Store(Arc<dyn Storage>, String),
 }
 
@@ -308,6 +321,11 @@ impl starsnap_tablet::ReadAt for FileAt {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<()> {
         match &self.from {
             From::Local(file) => std::os::unix::fs::FileExt::read_exact_at(&**file, buf, offset),
+            From::Ahead(reader) => {
+                let end = offset.checked_add(buf.len() as u64).filter(|end| *end <= self.size);
+                end.ok_or(std::io::ErrorKind::UnexpectedEof)?;
+                self.runtime.block_on(reader.read_into(offset, buf)).map_err(std::io::Error::other)
+            }
             From::Store(storage, path) => {
                 let end = offset.checked_add(buf.len() as u64).filter(|end| *end <= self.size);
                 let end = end.ok_or(std::io::ErrorKind::UnexpectedEof)?;
@@ -328,6 +346,7 @@ impl Reader {
         let length = piece.min(self.size - self.at);
         let bytes = match &self.from {
             From::Store(storage, path) => storage.read(path, self.at..self.at + length).await?,
+            From::Ahead(reader) => reader.read(self.at..self.at + length).await?,
             From::Local(file) => self.next_local(file.clone(), length).await?,
         };
         if bytes.len() as u64 != length {

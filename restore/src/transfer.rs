@@ -82,7 +82,7 @@ impl Transfer {
     }
 
     async fn fetch_one(&self, target: &Target, PlanFile { source, path }: &PlanFile) -> Result<()> {
-        let mut reader = self.source.open(source).await?;
+        let mut reader = self.source.open(source, &self.limiter).await?;
         let mut sink = Sink::new(target, path);
         let mut left = source.size;
         loop {

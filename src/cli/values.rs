@@ -36,7 +36,15 @@ pub(super) fn parse_table(text: &str) -> Result<TableChoice, String> {
 /// Bytes per second: a number with an optional unit KiB, MiB, GiB (K, M, G mean the same) and an optional `/s`.
 pub(super) fn parse_rate(text: &str) -> Result<u64, String> {
     let problem = || format!("`{text}` is no speed: expected bytes per second such as 500KiB, 50MiB, 1.5GiB");
-    let bare = text.trim().trim_end_matches("/s");
+    parse_bytes(text.trim().trim_end_matches("/s")).ok_or_else(problem)
+}
+
+/// Bytes, with the units of [`parse_rate`].
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    parse_bytes(text.trim()).ok_or_else(|| format!("`{text}` is no size: expected bytes such as 256MiB, 1.5GiB"))
+}
+
+fn parse_bytes(bare: &str) -> Option<u64> {
     let split = bare.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(bare.len());
     let (number, unit) = bare.split_at(split);
     let scale = match unit.trim() {
@@ -44,14 +52,11 @@ pub(super) fn parse_rate(text: &str) -> Result<u64, String> {
         "K" | "k" | "KiB" => 1024.0,
         "M" | "MiB" => 1024.0 * 1024.0,
         "G" | "GiB" => 1024.0 * 1024.0 * 1024.0,
-        _ => return Err(problem()),
+        _ => return None,
     };
-    let bytes = number.parse::<f64>().map_err(|_| problem())? * scale;
+    let bytes = number.parse::<f64>().ok()? * scale;
     // Beyond this, a limit means nothing; below one byte nothing would ever move.
-    if !(1.0..=1e15).contains(&bytes) {
-        return Err(problem());
-    }
-    Ok(bytes as u64)
+    (1.0..=1e15).contains(&bytes).then_some(bytes as u64)
 }
 
 /// More than 0 and at most 100 percent; the sign may be left out.

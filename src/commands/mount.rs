@@ -34,6 +34,10 @@ pub fn mount(args: MountArgs, mut globals: Globals) -> anyhow::Result<Outcome> {
     globals.no_cache |= options.no_cache;
     globals.cache_dir = globals.cache_dir.or_else(|| options.cache_dir.clone());
     globals.config = globals.config.or_else(|| options.config.clone());
+    globals.memory = globals.memory.or(options.memory);
+    globals.cache = globals.cache.or_else(|| options.cache.clone());
+    globals.cache_size = globals.cache_size.or(options.cache_size);
+    super::reading::prepare(&mut globals)?;
     super::properties::add(&mut globals, &options.properties, options.properties_file.as_deref())?;
     let request = Request {
         repository: args.repository.repository,
@@ -72,12 +76,16 @@ pub fn helper() -> ExitCode {
         cache_dir: options.cache_dir.clone(),
         no_cache: options.no_cache,
         config: options.config.clone(),
+        memory: options.memory,
+        cache: options.cache.clone(),
+        cache_size: options.cache_size,
         ..Globals::default()
     };
     logging::start(&globals, logging::LevelFilter::WARN);
     let request = Request { repository: args.repository, mountpoint: args.mountpoint, options, foreground: false };
     let given = (&request.options.properties, request.options.properties_file.as_deref());
     let done = super::properties::add(&mut globals, given.0, given.1)
+        .and_then(|()| super::reading::prepare(&mut globals))
         .and_then(|()| if args.fake { check(&request, &globals) } else { start(&request, &globals) });
     match done {
         Ok(_) => ExitCode::SUCCESS,
@@ -146,6 +154,7 @@ async fn serve(request: &Request, globals: &Globals, ready: impl FnOnce()) -> an
     options.allow_other = request.options.allow_other;
     options.nonempty = request.options.nonempty;
     options.name = repository.storage().describe();
+    options.reading = repository.reading().clone();
     let tree = Tree::new(Arc::new(repository), index_cache(globals), tree::Options::default());
     run_foreground(Arc::new(tree), &options, ready).await?;
     Ok(Outcome::Done)

@@ -7,6 +7,7 @@
 //! * [`repository`]: find repositories under a location, list labels and timestamps, open snapshots.
 //! * [`snapshot`]: an opened snapshot: its catalog and the files of its tablets.
 //! * [`writer`]: new repositories and new snapshots, in StarRocks' order.
+//! * [`reading`]: files of stores that are far away, fetched ahead and kept, within one amount of memory.
 //! * [`cache`]: parsed snapshots kept on local disk.
 
 mod blocking;
@@ -14,6 +15,7 @@ pub mod cache;
 pub mod error;
 mod location;
 pub mod md5;
+pub mod reading;
 pub mod repository;
 pub mod snapshot;
 pub mod storage;

@@ -8,6 +8,7 @@ pub use crate::location::Location;
 
 use crate::error::{ErrorKind, RepositoryError, Result};
 use crate::md5::{Md5, split_name};
+use crate::reading::Reading;
 use crate::storage::{Entry, EntryKind, Storage};
 pub use content::names_tablet;
 use futures::{StreamExt, TryStreamExt};
@@ -40,6 +41,7 @@ pub struct Repository {
     /// `yyyy-MM-dd HH:mm:ss`, informational.
     create_time: String,
     problems: Vec<String>,
+    reading: Reading,
 }
 
 /// A label of a repository, and what stands under it.
@@ -165,6 +167,7 @@ impl Repository {
             name: stated.to_owned(),
             create_time: String::new(),
             problems: Vec::new(),
+            reading: Reading::default(),
         };
         let path = repository.path(REPO_INFO);
         match read_repo_info(&repository, &path).await {
@@ -189,7 +192,8 @@ impl Repository {
 
     /// A repository that was just made.
     pub(crate) fn made(storage: Arc<dyn Storage>, root: String, info: RepoInfo) -> Repository {
-        Repository { storage, root, name: info.name, create_time: info.create_time, problems: Vec::new() }
+        let (problems, reading) = (Vec::new(), Reading::default());
+        Repository { storage, root, name: info.name, create_time: info.create_time, problems, reading }
     }
 
     /// The name in `__repo_info`.
@@ -205,6 +209,17 @@ impl Repository {
     /// What is wrong with the repository itself, one sentence each.
     pub fn problems(&self) -> &[String] {
         &self.problems
+    }
+
+    /// The same, whose files are read with the memory and the caches of `reading`.
+    #[must_use]
+    pub fn read_with(self, reading: Reading) -> Repository {
+        Repository { reading, ..self }
+    }
+
+    /// What its files are read with, where they are not on local disk.
+    pub fn reading(&self) -> &Reading {
+        &self.reading
     }
 
     /// The store.

@@ -220,6 +220,31 @@ async fn one_listing_for_a_small_snapshot_and_one_per_table_for_a_large_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn thousands_of_directories_are_listed_in_stretches() {
+    let server = Server::start();
+    let storage = storage(&server.properties());
+    let mut keys = Vec::new();
+    for partition in 0..1500 {
+        for file in 0..3 {
+            keys.push(format!("c/__db_1/__tbl_7/__part_{partition}/__idx_1/__{file}/f.dat"));
+        }
+    }
+    // Between the directories in the order of keys, and beyond them.
+    for stray in ["__part_1!", "__part_14999", "__part_5-", "a", "~"] {
+        keys.push(format!("c/__db_1/__tbl_7/{stray}"));
+    }
+    for key in &keys {
+        server.put(&format!("dir/{key}"), b"x");
+    }
+    server.requests();
+    let mut found: Vec<_> = storage.list_recursive("c").await.unwrap().into_iter().map(|entry| entry.path).collect();
+    found.sort();
+    keys.sort();
+    assert!(found == keys, "{} of {}", found.len(), keys.len());
+    assert!(server.requests().len() < 60, "not one for each directory");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn with_faults_everything_ends_correct() {
     let server = Server::start();
     let storage = storage(&server.properties());

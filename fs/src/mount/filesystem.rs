@@ -1,7 +1,7 @@
 //! The tree as `fuser` wants it. Nothing is decided here but modes and owners: names, sizes and errors come from the tree.
 
 use super::MountOptions;
-use super::handles::{Handles, Local, Modes, OpenDirectory, OpenFile};
+use super::handles::{Handles, Local, Modes, OpenDirectory, OpenFile, Stored};
 use crate::error::{FsError, Result};
 use crate::tree::{Attributes, Content, NodeId, NodeKind, Tree};
 use fuser::{
@@ -9,6 +9,7 @@ use fuser::{
     KernelConfig, LockOwner, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
     ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyXattr, Request, TimeOrNow,
 };
+use starsnap_repository::reading::Reading;
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::future::Future;
@@ -31,6 +32,7 @@ struct Shared {
     allow_other: bool,
     verify: bool,
     passthrough: AtomicBool,
+    reading: Reading,
     files: Handles<OpenFile>,
     directories: Handles<OpenDirectory>,
     modes: Modes,
@@ -50,6 +52,7 @@ impl StarsnapFs {
             allow_other: options.allow_other,
             verify: options.verify,
             passthrough: AtomicBool::new(options.passthrough && uid == 0),
+            reading: options.reading.clone(),
             files: Handles::default(),
             directories: Handles::default(),
             modes: Modes::default(),
@@ -114,14 +117,19 @@ impl Shared {
     /// Opens a file; where it is local, root, and the kernel can, its reads go past us.
     async fn open(&self, node: NodeId, reply: &ReplyOpen) -> Result<(u64, FopenFlags)> {
         let content = self.tree.content(node).await?;
-        let mut local = None;
-        if let Content::Stored { path, size, .. } = &content
-            && let Some(file) = self.tree.source().storage().local_file(path)
-        {
-            local = Some(Local::new(file?, path, *size)?);
+        let storage = self.tree.source().storage();
+        let mut stored = Stored::None;
+        if let Content::Stored { path, size, .. } = &content {
+            stored = match storage.local_file(path) {
+                Some(file) => Stored::Local(Local::new(file?, path, *size)?),
+                None => Stored::far(&content, storage, &self.reading, self.verify),
+            };
         }
         let backing = self.modes.open(node, || {
-            let local = local.as_ref().filter(|_| self.passthrough.load(Ordering::Relaxed))?;
+            let Stored::Local(local) = &stored else { return None };
+            if !self.passthrough.load(Ordering::Relaxed) {
+                return None;
+            }
             match reply.open_backing(&local.file) {
                 Ok(backing) => Some(backing),
                 Err(error) => {
@@ -136,7 +144,7 @@ impl Shared {
         if !damaged && backing.is_none() {
             flags |= FopenFlags::FOPEN_KEEP_CACHE;
         }
-        Ok((self.files.add(OpenFile::new(node, content, local, self.verify, backing)), flags))
+        Ok((self.files.add(OpenFile::new(node, content, stored, self.verify, backing)), flags))
     }
 
     async fn read(&self, handle: u64, offset: u64, size: u32) -> Result<bytes::Bytes> {

@@ -5,6 +5,8 @@ use crate::error::{FsError, Result};
 use crate::tree::{Child, Content, NodeId, Tree};
 use bytes::Bytes;
 use fuser::BackingId;
+use starsnap_repository::reading::{Access, FileReader, Reading, StoredFile};
+use starsnap_repository::storage::Storage;
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -16,11 +18,33 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 pub(super) struct OpenFile {
     pub node: NodeId,
     content: Content,
-    /// The stored file, where it is on local disk.
-    local: Option<Local>,
+    /// Where the stored bytes come from.
+    stored: Stored,
+    /// Of a local file; others are checked where they are read.
     check: Option<Check>,
     /// Keeps the kernel's own reference, while it reads the file past us.
     pub backing: Option<Arc<BackingId>>,
+}
+
+/// How a stored file is read.
+#[derive(Debug)]
+pub(super) enum Stored {
+    /// It is on local disk.
+    Local(Local),
+    /// It is far away: fetched ahead, and kept.
+    Far(Box<FileReader>),
+    /// It is no stored file.
+    None,
+}
+
+impl Stored {
+    /// A file of a store that is not on local disk.
+    pub fn far(content: &Content, storage: &Arc<dyn Storage>, reading: &Reading, verify: bool) -> Stored {
+        let Content::Stored { path, size, md5 } = content else { return Stored::None };
+        let file = StoredFile { path: path.clone(), size: *size, md5: *md5, modified: None };
+        let access = if verify { Access::Checked } else { Access::Any };
+        Stored::Far(Box::new(reading.open(storage.clone(), file, access)))
+    }
 }
 
 #[derive(Debug)]
@@ -50,27 +74,27 @@ fn changed(path: &str, reason: &dyn std::fmt::Display) -> FsError {
 }
 
 impl OpenFile {
-    pub fn new(
-        node: NodeId,
-        content: Content,
-        local: Option<Local>,
-        verify: bool,
-        backing: Option<Arc<BackingId>>,
-    ) -> Self {
+    pub fn new(node: NodeId, content: Content, stored: Stored, verify: bool, backing: Option<Arc<BackingId>>) -> Self {
         let check = match &content {
-            Content::Stored { size, md5: Some(md5), .. } if verify && backing.is_none() => {
+            Content::Stored { size, md5: Some(md5), .. }
+                if verify && backing.is_none() && matches!(stored, Stored::Local(_)) =>
+            {
                 Some(Check::new(*size, *md5))
             }
             _ => None,
         };
-        OpenFile { node, content, local, check, backing }
+        OpenFile { node, content, stored, check, backing }
     }
 
     /// Bytes at `offset`, checked. Waits for the store only where the file is not local.
     pub async fn read(&self, tree: &Tree, offset: u64, size: u32) -> Result<Bytes> {
         let range = offset..offset.saturating_add(u64::from(size));
-        let bytes = match (&self.content, &self.local) {
-            (Content::Stored { path, size, .. }, Some(local)) => {
+        let bytes = match (&self.content, &self.stored) {
+            (Content::Stored { size, .. }, Stored::Far(reader)) => {
+                let end = range.end.min(*size);
+                return Ok(reader.read(offset.min(end)..end).await?);
+            }
+            (Content::Stored { path, size, .. }, Stored::Local(local)) => {
                 let end = range.end.min(*size);
                 let mut bytes = vec![0; end.saturating_sub(offset) as usize];
                 local.file.read_exact_at(&mut bytes, offset).map_err(|error| match error.kind() {
@@ -89,7 +113,8 @@ impl OpenFile {
 
     /// When a reader closes a file that the kernel read past us: whether it is still the one that was opened.
     pub fn unchanged(&self) -> Result<()> {
-        let (Some(_), Some(local), Content::Stored { path, size, .. }) = (&self.backing, &self.local, &self.content)
+        let (Some(_), Stored::Local(local), Content::Stored { path, size, .. }) =
+            (&self.backing, &self.stored, &self.content)
         else {
             return Ok(());
         };
@@ -102,7 +127,8 @@ impl OpenFile {
 
     /// Whether the bytes turned out not to be those of the md5.
     pub fn damaged(&self) -> bool {
-        self.check.as_ref().is_some_and(Check::failed)
+        let far = matches!(&self.stored, Stored::Far(reader) if reader.damaged());
+        far || self.check.as_ref().is_some_and(Check::failed)
     }
 }
 

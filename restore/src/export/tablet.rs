@@ -108,7 +108,7 @@ impl Unit {
         if file.size > HEADER_LIMIT {
             return Err(damaged(format!("it has {} bytes, a header at most {HEADER_LIMIT}", file.size)));
         }
-        let opened = source.open_at(file, runtime)?;
+        let opened = source.open_at(file, runtime, None)?;
         let mut bytes = vec![0; usize::try_from(file.size).map_err(|error| damaged(error.to_string()))?];
         let read = opened.read_at(0, &mut bytes);
         read.map_err(|error| RestoreError::io("read", std::path::Path::new(&shown), error))?;
@@ -126,7 +126,7 @@ impl Files {
         match self {
             Files::Source { source, files } => {
                 let file = files.get(name).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "it is missing"))?;
-                Ok(Arc::new(source.open_at(file, runtime).map_err(io::Error::other)?))
+                Ok(Arc::new(source.open_at(file, runtime, None).map_err(io::Error::other)?))
             }
             Files::Directory(dir) => Ok(Arc::new(LocalFile::open(dir.join(name))?)),
         }

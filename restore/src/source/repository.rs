@@ -5,6 +5,7 @@ use crate::error::{RestoreError, Result};
 use starsnap_catalog::layout::TabletPlace;
 use starsnap_catalog::snapshot::{TableEntry, TabletEntry};
 use starsnap_catalog::table_file::TableFile;
+use starsnap_repository::reading::{Access, StoredFile};
 use starsnap_repository::storage::EntryKind;
 use starsnap_repository::{FileEntry, OpenSnapshot, Repository, TabletKey, md5};
 use std::path::Path;
@@ -117,18 +118,25 @@ impl RepositorySource {
         self.repository.storage().local_file("").is_some()
     }
 
-    pub(super) async fn open(&self, path: &str) -> Result<From> {
+    pub(super) async fn open(&self, file: &SourceFile, access: Option<Access>) -> Result<From> {
         let storage = self.repository.storage().clone();
-        let name = path.to_owned();
+        let name = file.shown();
         let opened = {
             let storage = storage.clone();
             let failed = |error| RestoreError::io("read", Path::new(&name), error);
-            let path = path.to_owned();
+            let path = name.clone();
             crate::blocking(move || storage.local_file(&path)).await.map_err(failed)?
         };
         Ok(match opened {
             Some(file) => From::Local(Arc::new(file?)),
-            None => From::Store(storage, name),
+            // An empty file must be there, too: that takes a question of its own.
+            None => match access.filter(|_| file.size > 0) {
+                Some(access) => {
+                    let stored = StoredFile { path: name, size: file.size, md5: file.md5, modified: None };
+                    From::Ahead(Box::new(self.repository.reading().open(storage, stored, access)))
+                }
+                None => From::Store(storage, name),
+            },
         })
     }
 }

@@ -65,7 +65,8 @@ impl Examiner {
     }
 
     fn open(&self, file: &SourceFile) -> io::Result<Blocks<crate::source::FileAt>> {
-        let opened = self.source.open_at(file, &self.pace.runtime).map_err(io::Error::other)?;
+        let opened =
+            self.source.open_at(file, &self.pace.runtime, Some(&self.pace.limiter)).map_err(io::Error::other)?;
         Ok(Blocks::new(opened, self.pace.clone()))
     }
 }
@@ -299,7 +300,7 @@ impl Look<'_> {
         let (source, pace) = (self.examiner.source.clone(), self.examiner.pace.clone());
         Tablet::new(meta, move |name: &str| -> io::Result<Arc<dyn ReadAt>> {
             let file = files.get(name).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "it is missing"))?;
-            let opened = source.open_at(file, &pace.runtime).map_err(io::Error::other)?;
+            let opened = source.open_at(file, &pace.runtime, Some(&pace.limiter)).map_err(io::Error::other)?;
             Ok(Arc::new(Blocks::new(opened, pace.clone())))
         })
     }

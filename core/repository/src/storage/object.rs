@@ -50,8 +50,8 @@ impl ObjectStorage {
         ObjectStorage { remote: Some(remote), ..self }
     }
 
-    /// All below `dir` in one listing; where that takes several pages, its directories side by side. StarRocks puts a snapshot's tables
-    /// below a directory of the database, so one that stands alone is looked through.
+    /// All below `dir` in one listing; where that takes several pages, stretches of its directories side by side. StarRocks puts a snapshot's
+    /// tables below a directory of the database, so one that stands alone is looked through.
     async fn far_listing(&self, dir: &str, remote: Remote) -> Result<Vec<Entry>> {
         check("list", dir)?;
         let prefix = if dir.is_empty() { "/".to_owned() } else { format!("{dir}/") };
@@ -76,12 +76,44 @@ impl ObjectStorage {
                 _ => break below,
             }
         };
-        let listings =
-            directories.into_iter().map(|directory| async move { self.listing(&directory.path, true).await });
+        // A request for each of thousands of directories costs more than its answer brings: they are taken together, by the order of keys.
+        let stretches =
+            if self.operator.info().capability().list_with_start_after { 4 * remote.lists_at_once } else { usize::MAX };
+        let mut names: Vec<String> = directories.into_iter().map(|directory| format!("{}/", directory.path)).collect();
+        names.sort_unstable();
+        let length = names.len().div_ceil(stretches).max(1);
+        let listings = names.chunks(length).map(|names| self.stretch(&at, names));
         let below: Vec<_> =
             futures::stream::iter(listings).buffer_unordered(remote.lists_at_once).try_collect().await?;
         found.extend(below.into_iter().flatten());
         Ok(found)
+    }
+
+    /// All below some neighbouring directories of `dir`, given in order and with a slash behind each.
+    async fn stretch(&self, dir: &str, directories: &[String]) -> Result<Vec<Entry>> {
+        let (Some(first), Some(last)) = (directories.first(), directories.last()) else { return Ok(Vec::new()) };
+        if first == last {
+            return self.listing(first.trim_end_matches('/'), true).await;
+        }
+        let prefix = if dir.is_empty() { "/".to_owned() } else { format!("{dir}/") };
+        let start = first.trim_end_matches('/');
+        let listed = async {
+            let mut lister = self.operator.lister_with(&prefix).recursive(true).start_after(start).await?;
+            let mut found = Vec::new();
+            while let Some(entry) = lister.try_next().await? {
+                let path = entry.path();
+                if path > last.as_str() && !path.starts_with(last.as_str()) {
+                    break;
+                }
+                // Files that stand between the directories are known already.
+                let at = directories.partition_point(|directory| directory.as_str() <= path);
+                if at.checked_sub(1).and_then(|at| directories.get(at)).is_some_and(|found| path.starts_with(found)) {
+                    found.extend(entry_of(dir, entry, true));
+                }
+            }
+            Ok(found)
+        };
+        listed.await.map_err(|error| failed("list", dir, error))
     }
 
     async fn listing(&self, dir: &str, recursive: bool) -> Result<Vec<Entry>> {

@@ -1,0 +1,411 @@
+//! One open file.
+
+use super::ahead::Ahead;
+use super::check::Check;
+use super::disk::{DiskCache, Fresh};
+use super::pool::{Block, Extent, Found, Landing, Leader, Permit, block_of};
+use super::{Access, BLOCK, FileKey, Result, Shared, StoredFile};
+use crate::error::{ErrorKind, RepositoryError};
+use crate::storage::Storage;
+use bytes::{Bytes, BytesMut};
+use futures::future::{join_all, try_join_all};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::task::AbortHandle;
+
+/// Longer reads are made in steps of this many bytes, so that a reader needs little memory at once.
+const STEP: u64 = 1 << 20;
+/// How often blocks are asked for again when those who were fetching them went away.
+const MOST_TRIES: usize = 8;
+
+/// Reads a file of the store. What was started ahead of it ends when it is dropped.
+#[derive(Debug)]
+pub struct FileReader {
+    blocks: Arc<Blocks>,
+    access: Access,
+    ahead: Mutex<Ahead>,
+    /// Counted among those who read in sequence.
+    counted: AtomicU64,
+    tasks: Mutex<Vec<AbortHandle>>,
+    check: Option<Check>,
+}
+
+/// The blocks of a file, wherever they are.
+#[derive(Debug)]
+pub(super) struct Blocks {
+    shared: Arc<Shared>,
+    storage: Arc<dyn Storage>,
+    path: String,
+    pub size: u64,
+    key: FileKey,
+    /// Whether they may be kept on disk.
+    lasting: bool,
+}
+
+impl FileReader {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        storage: Arc<dyn Storage>,
+        file: StoredFile,
+        key: FileKey,
+        access: Access,
+    ) -> FileReader {
+        let check = file.md5.filter(|_| access == Access::Checked && file.size > 0).map(Check::new);
+        let lasting = file.md5.is_some();
+        let blocks = Arc::new(Blocks { shared, storage, path: file.path, size: file.size, key, lasting });
+        FileReader {
+            ahead: Mutex::new(Ahead::new(blocks.size, access == Access::Once)),
+            blocks,
+            access,
+            counted: AtomicU64::new(0),
+            tasks: Mutex::default(),
+            check,
+        }
+    }
+
+    /// Bytes.
+    pub fn size(&self) -> u64 {
+        self.blocks.size
+    }
+
+    /// Path from the store's root.
+    pub fn path(&self) -> &str {
+        &self.blocks.path
+    }
+
+    /// Bytes `range`, exactly. `Damaged` when the file is shorter, or when this completes a checked file whose md5 is wrong; `Invalid` for
+    /// a range beyond the size it was opened with; `Unavailable` when it takes longer than patience lasts.
+    pub async fn read(&self, range: Range<u64>) -> Result<Bytes> {
+        self.patiently(self.read_now(range)).await
+    }
+
+    /// As [`FileReader::read`], into `buf`.
+    pub async fn read_into(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        let mut at = offset;
+        for step in buf.chunks_mut(STEP as usize) {
+            let range = self.range(at, step.len() as u64)?;
+            let pieces = self.patiently(self.pieces(&range)).await?;
+            let mut rest = &mut *step;
+            for piece in &pieces {
+                let Some((now, later)) = rest.split_at_mut_checked(piece.len()) else { break };
+                now.copy_from_slice(piece);
+                rest = later;
+            }
+            at = range.end;
+        }
+        Ok(())
+    }
+
+    /// True once the bytes turned out not to be those of the md5.
+    pub fn damaged(&self) -> bool {
+        self.check.as_ref().is_some_and(Check::failed)
+    }
+
+    fn range(&self, offset: u64, length: u64) -> Result<Range<u64>> {
+        match offset.checked_add(length).filter(|end| *end <= self.blocks.size) {
+            Some(end) => Ok(offset..end),
+            None => {
+                let reason = format!("it has {} bytes, {length} were asked for at {offset}", self.blocks.size);
+                Err(RepositoryError::new(ErrorKind::Invalid, "read", &self.blocks.path, reason))
+            }
+        }
+    }
+
+    async fn patiently<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let patience = self.blocks.shared.patience;
+        tokio::time::timeout(patience, work).await.unwrap_or_else(|_| {
+            let reason = format!("it took longer than {patience:?}");
+            Err(RepositoryError::new(ErrorKind::Unavailable, "read", &self.blocks.path, reason)
+                .advise("check the network and the store; try again"))
+        })
+    }
+
+    async fn read_now(&self, range: Range<u64>) -> Result<Bytes> {
+        let range = self.range(range.start, range.end.saturating_sub(range.start))?;
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let bytes = if range.end - range.start <= STEP {
+            joined(self.pieces(&range).await?)
+        } else {
+            let mut whole = BytesMut::new();
+            let mut at = range.start;
+            while at < range.end {
+                let step = at..range.end.min(at + STEP);
+                self.pieces(&step).await?.iter().for_each(|piece| whole.extend_from_slice(piece));
+                at = step.end;
+            }
+            whole.freeze()
+        };
+        let Some(check) = &self.check else { return Ok(bytes) };
+        let (bytes, right) = check.saw(&self.blocks, range.start, bytes).await?;
+        if right {
+            return Ok(bytes);
+        }
+        self.blocks.forget().await;
+        let reason = "it was read from start to end, and its md5 is not the one in its name";
+        Err(RepositoryError::new(ErrorKind::Damaged, "read", &self.blocks.path, reason)
+            .advise("the stored file is damaged: take it from another backup or replica"))
+    }
+
+    /// Bytes of a range, in pieces; fetches ahead what comes next.
+    async fn pieces(&self, range: &Range<u64>) -> Result<Vec<Bytes>> {
+        if !range.is_empty() {
+            self.go_ahead(range);
+        }
+        let pieces = self.blocks.pieces(range).await?;
+        let behind = self.ahead.lock().unwrap_or_else(PoisonError::into_inner).behind(range);
+        if let Some(end) = behind {
+            // Those before were marked when they were read.
+            let start = end.saturating_sub(2 * (range.end - range.start).div_ceil(BLOCK) + 8);
+            let pool = &self.blocks.shared.pool;
+            match self.access {
+                Access::Once => pool.forget(self.blocks.key, start..end),
+                _ => pool.demote(self.blocks.key, start..end),
+            }
+        }
+        Ok(pieces)
+    }
+
+    fn go_ahead(&self, range: &Range<u64>) {
+        let shared = &self.blocks.shared;
+        let (due, sequential) = {
+            let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+            (ahead.read(range, shared.farthest(), shared.request()), ahead.is_sequential())
+        };
+        if sequential && self.counted.swap(1, Ordering::Relaxed) == 0 {
+            shared.sequential.fetch_add(1, Ordering::Relaxed);
+        }
+        if due.is_empty() {
+            return;
+        }
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.retain(|task| !task.is_finished());
+        for range in due {
+            let blocks = self.blocks.clone();
+            tasks.push(tokio::spawn(blocks.fetch_ahead(range)).abort_handle());
+        }
+    }
+}
+
+impl Drop for FileReader {
+    fn drop(&mut self) {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(AbortHandle::abort);
+        if *self.counted.get_mut() > 0 {
+            self.blocks.shared.sequential.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn joined(mut pieces: Vec<Bytes>) -> Bytes {
+    if pieces.len() == 1 {
+        return pieces.pop().unwrap_or_default();
+    }
+    let mut whole = BytesMut::with_capacity(pieces.iter().map(Bytes::len).sum());
+    pieces.iter().for_each(|piece| whole.extend_from_slice(piece));
+    whole.freeze()
+}
+
+/// A part of a block, which it keeps.
+struct Piece {
+    block: Block,
+    range: Range<usize>,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        self.block.bytes().get(self.range.clone()).unwrap_or_default()
+    }
+}
+
+/// The same error for another who waited for it.
+fn again(error: &Arc<RepositoryError>) -> RepositoryError {
+    RepositoryError::new(error.kind, error.action, &error.object, &error.reason)
+        .advise(error.advice)
+        .caused_by(error.clone())
+}
+
+impl Blocks {
+    /// Bytes that `blocks` have.
+    fn bytes_of(&self, blocks: &Range<u64>) -> u64 {
+        let end = blocks.end.saturating_mul(BLOCK).min(self.size);
+        end.saturating_sub(blocks.start.saturating_mul(BLOCK))
+    }
+
+    /// Bytes of a range that is not longer than a few blocks and lies within the file, in pieces.
+    pub async fn pieces(self: &Arc<Self>, range: &Range<u64>) -> Result<Vec<Bytes>> {
+        let numbers = range.start / BLOCK..range.end.div_ceil(BLOCK);
+        let blocks = self.obtain(numbers.clone()).await?;
+        let mut pieces = Vec::with_capacity(blocks.len());
+        let mut length = 0;
+        for (block, number) in blocks.into_iter().zip(numbers) {
+            let base = number * BLOCK;
+            let start = range.start.saturating_sub(base);
+            let end = range.end.saturating_sub(base).min(block.bytes().len() as u64);
+            length += end.saturating_sub(start);
+            pieces.push(Bytes::from_owner(Piece { block, range: start as usize..end as usize }));
+        }
+        if length != range.end - range.start {
+            return Err(self.short(&format!("{length} bytes came instead of {}", range.end - range.start)));
+        }
+        Ok(pieces)
+    }
+
+    /// The cache on disk, if the file may be kept there.
+    fn disk(&self) -> Option<&DiskCache> {
+        self.shared.disk.as_ref().filter(|_| self.lasting)
+    }
+
+    fn short(&self, reason: &str) -> RepositoryError {
+        RepositoryError::new(ErrorKind::Unavailable, "read", &self.path, reason).advise("try again")
+    }
+
+    /// The blocks, kept already or fetched now.
+    async fn obtain(self: &Arc<Self>, blocks: Range<u64>) -> Result<Vec<Block>> {
+        let pool = &self.shared.pool;
+        let mut failure = None;
+        for _ in 0..MOST_TRIES {
+            if let Some(all) = pool.all(self.key, blocks.clone()) {
+                return Ok(all);
+            }
+            // All that may be missing is reserved before anything is held: nobody waits for memory with some in his hands.
+            let mut reserved = pool.reserve(self.bytes_of(&blocks)).await;
+            let found = pool.claim(self.key, blocks.clone(), self.shared.request() / BLOCK);
+            let mut works = Vec::with_capacity(found.len());
+            for found in found {
+                let permit = match &found {
+                    Found::Mine(leader) => Some(reserved.split(self.bytes_of(&leader.run()))),
+                    _ => None,
+                };
+                works.push(self.complete(found, permit));
+            }
+            drop(reserved);
+            let mut all = Vec::with_capacity((blocks.end - blocks.start) as usize);
+            let mut incomplete = false;
+            for done in join_all(works).await {
+                match done {
+                    Ok(Some(some)) => all.extend(some),
+                    Ok(None) => incomplete = true,
+                    // Once more by ourselves: what was fetched ahead may have been more than is there.
+                    Err((error, true)) => {
+                        incomplete = true;
+                        failure = Some(error);
+                    }
+                    Err((error, false)) => return Err(again(&error)),
+                }
+            }
+            if !incomplete {
+                return Ok(all);
+            }
+        }
+        Err(failure.map_or_else(|| self.short("others who were reading it gave up"), |error| again(&error)))
+    }
+
+    /// The blocks of one finding; none where who fetched them gave up. An error says whether it was met ahead of any reader.
+    async fn complete(
+        self: &Arc<Self>,
+        found: Found,
+        permit: Option<Permit>,
+    ) -> Result<Option<Vec<Block>>, (Arc<RepositoryError>, bool)> {
+        match (found, permit) {
+            (Found::Here(block), _) => Ok(Some(vec![block])),
+            (Found::Flying(number, flight), _) => match flight.landing().await {
+                Landing::Landed(extent) => Ok(Some(vec![block_of(&extent, number)])),
+                Landing::Failed { error, ahead } => Err((error, ahead)),
+                Landing::GivenUp | Landing::Flying => Ok(None),
+            },
+            (Found::Mine(leader), Some(permit)) => {
+                let run = leader.run();
+                let (extent, fresh) = self.fetch(leader, permit, false).await.map_err(|error| (error, false))?;
+                if let Some(disk) = self.disk() {
+                    disk.store_later(self.key, Fresh { parts: fresh, _extent: extent.clone() });
+                }
+                Ok(Some(run.map(|number| block_of(&extent, number)).collect()))
+            }
+            (Found::Mine(_), None) => Ok(None),
+        }
+    }
+
+    /// Fetches what is missing of a range, without anybody waiting for it; gives up where that would take memory from those who wait.
+    async fn fetch_ahead(self: Arc<Self>, range: Range<u64>) {
+        let Ok(_slot) = self.shared.slots.acquire().await else { return };
+        let blocks = range.start / BLOCK..range.end.div_ceil(BLOCK);
+        let Some(mut reserved) = self.shared.pool.try_reserve(self.bytes_of(&blocks)) else { return };
+        let found = self.shared.pool.claim(self.key, blocks, self.shared.request() / BLOCK);
+        let mut works = Vec::new();
+        for found in found {
+            if let Found::Mine(leader) = found {
+                let permit = reserved.split(self.bytes_of(&leader.run()));
+                works.push(self.fetch(leader, permit, true));
+            }
+        }
+        drop(reserved);
+        for (extent, parts) in join_all(works).await.into_iter().flatten() {
+            if let Some(disk) = self.disk() {
+                disk.store(self.key, Fresh { parts, _extent: extent }).await;
+            }
+        }
+    }
+
+    /// Fetches a run of blocks, from disk where they are there. Returns them, and which of them came from the store.
+    async fn fetch(
+        &self,
+        leader: Leader,
+        permit: Permit,
+        ahead: bool,
+    ) -> Result<(Arc<Extent>, Vec<(u64, Bytes)>), Arc<RepositoryError>> {
+        match self.bring(leader.run()).await {
+            Ok((parts, fresh)) => {
+                let extent = Arc::new(Extent::new(parts, permit));
+                leader.land(extent.clone());
+                Ok((extent, fresh))
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                leader.fail(error.clone(), ahead);
+                Err(error)
+            }
+        }
+    }
+
+    #[allow(clippy::type_complexity)]
+    async fn bring(&self, run: Range<u64>) -> Result<(Vec<(u64, Bytes)>, Vec<(u64, Bytes)>)> {
+        let mut parts = Vec::new();
+        if let Some(disk) = self.disk() {
+            parts = disk.load(self.key, run.clone(), self.size).await;
+            self.shared.from_disk.fetch_add(parts.len() as u64, Ordering::Relaxed);
+        }
+        let mut missing = Vec::new();
+        let mut at = run.start;
+        for (number, _) in &parts {
+            missing.extend((at < *number).then_some(at..*number));
+            at = number + 1;
+        }
+        missing.extend((at < run.end).then_some(at..run.end));
+        let reads = missing.into_iter().map(|run| async move {
+            let start = run.start * BLOCK;
+            let range = start..start + self.bytes_of(&run);
+            let bytes = self.storage.read(&self.path, range.clone()).await?;
+            if bytes.len() as u64 != range.end - range.start {
+                return Err(self.short(&format!("{} bytes came instead of {}", bytes.len(), range.end - range.start)));
+            }
+            Ok((run.start, bytes))
+        });
+        let fresh = try_join_all(reads).await?;
+        let came: usize = fresh.iter().map(|(_, bytes)| bytes.len()).sum();
+        self.shared.fetched.fetch_add(came as u64, Ordering::Relaxed);
+        parts.extend(fresh.iter().cloned());
+        parts.sort_unstable_by_key(|(first, _)| *first);
+        Ok((parts, fresh))
+    }
+
+    /// Drops all of the file from memory and disk.
+    async fn forget(&self) {
+        let blocks = 0..self.size.div_ceil(BLOCK);
+        self.shared.pool.forget(self.key, blocks.clone());
+        if let Some(disk) = self.disk() {
+            disk.forget(self.key, blocks).await;
+        }
+    }
+}
