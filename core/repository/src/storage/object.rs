@@ -77,12 +77,14 @@ impl ObjectStorage {
             }
         };
         // A request for each of thousands of directories costs more than its answer brings: they are taken together, by the order of keys.
-        let stretches =
+        let most =
             if self.operator.info().capability().list_with_start_after { 4 * remote.lists_at_once } else { usize::MAX };
         let mut names: Vec<String> = directories.into_iter().map(|directory| format!("{}/", directory.path)).collect();
         names.sort_unstable();
-        let length = names.len().div_ceil(stretches).max(1);
-        let listings = names.chunks(length).map(|names| self.stretch(&at, names));
+        let length = names.len().div_ceil(most).max(1);
+        let stretches: Vec<Vec<String>> = names.chunks(length).map(<[String]>::to_vec).collect();
+        let at = at.as_str();
+        let listings = stretches.into_iter().map(|names| async move { self.stretch(at, &names).await });
         let below: Vec<_> =
             futures::stream::iter(listings).buffer_unordered(remote.lists_at_once).try_collect().await?;
         found.extend(below.into_iter().flatten());

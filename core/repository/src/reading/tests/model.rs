@@ -58,14 +58,18 @@ fn vandalize(dir: &Path, seed: u64) {
             number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let path = entry.path();
             let Ok(mut bytes) = std::fs::read(&path) else { continue };
-            let at = (number >> 8) as usize % bytes.len().max(1);
+            if bytes.is_empty() {
+                continue;
+            }
+            let at = (number >> 8) as usize % bytes.len();
             match number >> 60 {
                 0..4 => bytes[at] ^= 1 << (number >> 32 & 7),
                 4..6 => bytes.truncate(at),
                 6..7 => bytes.push(0),
                 _ => continue,
             }
-            std::fs::write(&path, bytes).unwrap();
+            // It may be gone by now.
+            let _ = std::fs::write(&path, bytes);
         }
         if directory.path().is_dir() {
             std::fs::write(directory.path().join("stranger"), "hello").unwrap();
