@@ -284,6 +284,56 @@ async fn many_writers_and_readers_at_once() {
     }
 }
 
+/// Bytes that differ from block to block.
+fn noise(len: usize) -> Vec<u8> {
+    let mut bytes: Vec<u8> = (0..len as u64 / 8 + 1)
+        .flat_map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23).to_le_bytes())
+        .collect();
+    bytes.truncate(len);
+    bytes
+}
+
+async fn put_in_pieces(store: &Store, path: &str, bytes: &[u8]) {
+    let mut writer = store.storage.writer(path).await.unwrap();
+    for piece in bytes.chunks(3 << 20) {
+        writer.write(Bytes::copy_from_slice(piece)).await.unwrap();
+    }
+    writer.finish().await.unwrap();
+}
+
+async fn assert_holds(store: &Store, path: &str, bytes: &[u8]) {
+    assert_eq!(store.storage.stat(path).await.unwrap().size, bytes.len() as u64, "{}", store.name);
+    for (number, block) in bytes.chunks(20 << 20).enumerate() {
+        let start = (number * (20 << 20)) as u64;
+        let read = store.storage.read(path, start..start + block.len() as u64).await.unwrap();
+        assert!(read == block, "{}: the block at {start} differs", store.name);
+    }
+}
+
+#[tokio::test]
+async fn a_long_file_is_written_in_parts_and_read_in_ranges() {
+    let bytes = noise((65 << 20) + 12_345);
+    for store in stores() {
+        put_in_pieces(&store, "long/file.dat", &bytes).await;
+        assert_holds(&store, "long/file.dat", &bytes).await;
+        store.storage.delete("long/file.dat").await.unwrap();
+    }
+}
+
+/// Longer than what is copied by one request; a store may not copy in parts.
+#[tokio::test]
+async fn a_long_file_is_copied() {
+    let bytes = noise((256 << 20) + 4_321);
+    for store in on_servers().into_iter().filter(|store| matches!(store.name.as_str(), "s3" | "gcs")) {
+        put_in_pieces(&store, "long/file.dat", &bytes).await;
+        store.storage.copy("long/file.dat", "long/copy.dat").await.unwrap();
+        assert_holds(&store, "long/copy.dat", &bytes).await;
+        for path in ["long/file.dat", "long/copy.dat"] {
+            store.storage.delete(path).await.unwrap();
+        }
+    }
+}
+
 /// A step of the property test. Paths come from a small set, so that steps meet.
 #[derive(Debug, Clone)]
 enum Step {

@@ -278,6 +278,11 @@ fn refusal(error: &opendal::Error) -> Option<&Refusal> {
     std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<Refusal>())
 }
 
+/// The store did not understand what it was asked.
+fn is_rejected(error: &opendal::Error) -> bool {
+    refusal(error).is_some_and(|refusal| refusal.kind == ErrorKind::Invalid)
+}
+
 fn failed(action: &'static str, path: &str, error: opendal::Error) -> RepositoryError {
     use opendal::ErrorKind as Store;
     if let Some(Refusal { kind, reason, advice, .. }) = refusal(&error).cloned() {
@@ -404,7 +409,10 @@ impl Storage for ObjectStorage {
             None => self.operator.copy(from, &target).await.map(drop),
         };
         match copied {
-            Err(error) if error.kind() == opendal::ErrorKind::Unsupported => return self.copy_through(from, to).await,
+            // Google's store takes no copies in parts, and says so by not knowing their headers.
+            Err(error) if error.kind() == opendal::ErrorKind::Unsupported || is_rejected(&error) => {
+                return self.copy_through(from, to).await;
+            }
             Err(error) => return Err(self.explained("copy", from, error).await),
             Ok(()) => {}
         }
