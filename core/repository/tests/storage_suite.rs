@@ -324,7 +324,7 @@ async fn a_long_file_is_written_in_parts_and_read_in_ranges() {
 #[tokio::test]
 async fn a_long_file_is_copied() {
     let bytes = noise((256 << 20) + 4_321);
-    for store in on_servers().into_iter().filter(|store| matches!(store.name.as_str(), "s3" | "gcs")) {
+    for store in on_servers().into_iter().filter(|store| matches!(store.name.as_str(), "s3" | "gcs" | "minio")) {
         put_in_pieces(&store, "long/file.dat", &bytes).await;
         store.storage.copy("long/file.dat", "long/copy.dat").await.unwrap();
         assert_holds(&store, "long/copy.dat", &bytes).await;
