@@ -44,7 +44,8 @@ fn what_cannot_be_done_is_1_and_says_why() {
     let warehouse = world.path("warehouse");
     let warehouse = warehouse.to_str().unwrap();
     world.run(["snapshots", "gs://bucket/backup"]).code(1).says("s3a://");
-    world.run(["snapshots", "hdfs://host:9000/backup"]).code(1).says("hdfs");
+    world.run(["snapshots", "viewfs://cluster/backup"]).code(1).says("hdfs://");
+    world.run(["snapshots", "hdfs://localhost:1/backup"]).code(1).says("localhost:1: the connection was refused");
     world
         .run(["restore", location, "sr_hub_full", "--table", "no_table", "--warehouse", warehouse])
         .code(1)

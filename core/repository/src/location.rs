@@ -1,18 +1,22 @@
 //! Where a repository is, as a user writes it.
 
+mod hdfs;
 mod properties;
 mod s3;
 
+pub(crate) use hdfs::{AUTHENTICATION, HdfsLocation, Keytab};
+#[cfg(test)]
+pub(crate) use properties::Secret;
 pub(crate) use s3::{Patience, Role, S3Location};
 
 use crate::error::{ErrorKind, RepositoryError, Result};
-use crate::storage::{LocalStorage, Storage, s3 as s3_storage};
+use crate::storage::{HdfsStorage, LocalStorage, Storage, s3 as s3_storage};
 use properties::Properties;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Where a repository is, as a user writes it: a local path, a `file://` URL, or `s3a://BUCKET/PATH` with properties.
+/// Where a repository is, as a user writes it: a local path, a `file://` URL, `s3a://BUCKET/PATH` or `hdfs://HOST:PORT/PATH` with properties.
 /// Secrets in the properties are never shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location(Place);
@@ -21,6 +25,7 @@ pub struct Location(Place);
 enum Place {
     Directory(PathBuf),
     S3(Box<S3Location>),
+    Hdfs(Box<HdfsLocation>),
 }
 
 impl Location {
@@ -35,8 +40,9 @@ impl Location {
     /// broker's user name and password there.
     pub fn with_properties(text: &str, properties: &[(String, String)]) -> Result<Location> {
         let invalid = |reason: &str| {
-            RepositoryError::new(ErrorKind::Invalid, "use location", format!("{text:?}"), reason)
-                .advise("give a directory, such as /backup or file:///backup, or s3a://BUCKET/PATH")
+            RepositoryError::new(ErrorKind::Invalid, "use location", format!("{text:?}"), reason).advise(
+                "give a directory, such as /backup or file:///backup, s3a://BUCKET/PATH or hdfs://HOST:PORT/PATH",
+            )
         };
         if text.is_empty() || text.contains('\0') {
             return Err(invalid("it is no path"));
@@ -45,6 +51,9 @@ impl Location {
             Some((scheme, rest)) if is_s3(scheme) => {
                 let location = S3Location::parse(&scheme.to_ascii_lowercase(), rest, &Properties::read(properties)?)?;
                 return Ok(Location(Place::S3(Box::new(location))));
+            }
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("hdfs") => {
+                return Ok(Location(Place::Hdfs(Box::new(HdfsLocation::parse(rest, properties)?))));
             }
             Some(("file", rest)) => {
                 match rest.strip_prefix("localhost/").map_or(rest, |_| &rest["localhost".len()..]) {
@@ -66,7 +75,7 @@ impl Location {
     pub fn path(&self) -> Option<&Path> {
         match &self.0 {
             Place::Directory(path) => Some(path),
-            Place::S3(_) => None,
+            Place::S3(_) | Place::Hdfs(_) => None,
         }
     }
 
@@ -75,14 +84,16 @@ impl Location {
         match &self.0 {
             Place::Directory(path) => Ok(Arc::new(LocalStorage::open(absolute(path))?)),
             Place::S3(location) => Ok(Arc::new(s3_storage::open(location)?)),
+            Place::Hdfs(location) => Ok(Arc::new(HdfsStorage::open(location, false)?)),
         }
     }
 
-    /// As [`Location::storage`], for writing: directories that are missing are made. A bucket must be there.
+    /// As [`Location::storage`], for writing: directories that are missing are made; in HDFS when they are first looked at. A bucket must be there.
     pub fn make(&self) -> Result<Arc<dyn Storage>> {
         match &self.0 {
             Place::Directory(path) => Ok(Arc::new(LocalStorage::create(absolute(path))?)),
             Place::S3(_) => self.storage(),
+            Place::Hdfs(location) => Ok(Arc::new(HdfsStorage::open(location, true)?)),
         }
     }
 }
@@ -104,6 +115,7 @@ impl fmt::Display for Location {
         match &self.0 {
             Place::Directory(path) => path.display().fmt(f),
             Place::S3(location) => f.write_str(&location.url()),
+            Place::Hdfs(location) => f.write_str(&location.url()),
         }
     }
 }
@@ -127,9 +139,12 @@ fn unsupported(scheme: &str) -> RepositoryError {
             "this scheme is not supported in this release",
             "where the store has an S3 endpoint, write s3a:// with `aws.s3.endpoint`",
         ),
-        "hdfs" | "viewfs" => ("HDFS is not supported in this release", COPY),
+        "viewfs" | "webhdfs" | "swebhdfs" | "hftp" | "har" | "ofs" | "o3fs" => (
+            "of Hadoop's filesystems only HDFS itself is supported",
+            "write hdfs://HOST:PORT/PATH or hdfs://NAMESERVICE/PATH, where it leads to an HDFS cluster",
+        ),
         "wasb" | "wasbs" | "abfs" | "abfss" | "adl" => ("Azure storage is not supported in this release", COPY),
-        _ => ("this scheme is not supported in this release", "give a directory, file:// or s3a://"),
+        _ => ("this scheme is not supported in this release", "give a directory, file://, s3a:// or hdfs://"),
     };
     RepositoryError::new(ErrorKind::Unsupported, "use location", format!("{scheme}://…"), reason).advise(advice)
 }
@@ -160,10 +175,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_served_is_said_without_secrets() {
-        for text in ["", "file://host/x", "file://", "a\0b"] {
+        for text in ["", "file://host/x", "file://", "a\0b", "hdfs://", "HDFS://user@host/x"] {
             assert_eq!(Location::parse(text).unwrap_err().kind, ErrorKind::Invalid, "{text:?}");
         }
-        for scheme in ["hdfs", "viewfs", "oss", "gs", "wasb", "abfss", "webdav", "HDFS"] {
+        for scheme in ["viewfs", "webhdfs", "oss", "gs", "wasb", "abfss", "webdav"] {
             let error = Location::parse(&format!("{scheme}://user:secret@host/path")).unwrap_err();
             assert_eq!(error.kind, ErrorKind::Unsupported);
             assert!(error.to_string().contains(scheme) && !error.to_string().contains("secret@"), "{error}");

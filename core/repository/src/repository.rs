@@ -9,6 +9,7 @@ pub use crate::location::Location;
 use crate::error::{ErrorKind, RepositoryError, Result};
 use crate::md5::{Md5, split_name};
 use crate::reading::Reading;
+use crate::storage::path::is_temporary;
 use crate::storage::{Entry, EntryKind, Storage};
 pub use content::names_tablet;
 use futures::{StreamExt, TryStreamExt};
@@ -348,6 +349,7 @@ fn label_of(name: String, entries: &[Entry]) -> Label {
                 timestamps.entry(timestamp_of(base).unwrap_or_default()).or_default().push(md5);
             }
             (EntryKind::Directory, _) if found == CONTENT => {}
+            (EntryKind::File, _) if is_temporary(found) => {}
             (EntryKind::File, _) if found.ends_with(".part") => problems.add(|| {
                 format!("`{found}` is an unfinished upload: StarRocks does not restore beside it; remove it when no backup is running")
             }),

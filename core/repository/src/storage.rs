@@ -2,11 +2,13 @@
 //! a leading `/`; the root itself is the empty string. A store refuses any other path and never leaves its root, through
 //! symbolic links either.
 
+mod hdfs;
 mod local;
 mod object;
-mod path;
+pub(crate) mod path;
 pub(crate) mod s3;
 
+pub(crate) use hdfs::HdfsStorage;
 pub use local::LocalStorage;
 pub use object::ObjectStorage;
 
@@ -70,6 +72,17 @@ pub trait Storage: Send + Sync + std::fmt::Debug {
 
     /// Copies a file within the store, on the store's side where it can (reflink, server-side copy).
     async fn copy(&self, from: &str, to: &str) -> Result<()>;
+
+    /// Whether [`Storage::copy`] is cheaper than writing bytes that are at hand.
+    fn copies_cheaply(&self) -> bool {
+        true
+    }
+
+    /// How often a file is worth writing from its beginning when writing it ends with `Unavailable`: more than once where the store cannot
+    /// go on within a file.
+    fn write_attempts(&self) -> u32 {
+        1
+    }
 
     /// Removes a file; no error when it is not there.
     async fn delete(&self, path: &str) -> Result<()>;

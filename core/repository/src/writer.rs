@@ -14,6 +14,7 @@ use crate::repository::{
     CONTENT, INFO_PREFIX, LABEL_PREFIX, Location, META, OLD_PREFIX, PREFIX, REPO_INFO, Repository, timestamp_of,
 };
 use crate::snapshot::TabletKey;
+use crate::storage::path::is_temporary;
 use crate::storage::{Entry, EntryKind, digest};
 use bytes::Bytes;
 use index::StoredFiles;
@@ -45,7 +46,7 @@ pub async fn init(location: &Location, name: &str) -> Result<Repository> {
         let root = format!("{prefix}{name}");
         match storage.list(&root).await {
             // What a killed attempt leaves is taken up.
-            Ok(entries) if entries.iter().all(|entry| entry.name() == format!("{REPO_INFO}.part")) => {}
+            Ok(entries) if entries.iter().map(Entry::name).all(is_leftover) => {}
             Ok(_) => return exists(&root, "the directory is there already, and holds something"),
             Err(error) if error.kind == ErrorKind::NotFound => {}
             Err(error) => return Err(error),
@@ -58,6 +59,11 @@ pub async fn init(location: &Location, name: &str) -> Result<Repository> {
     writer.write(info.to_bytes().into()).await?;
     writer.finish().await?;
     Ok(Repository::made(storage, root, info))
+}
+
+/// Whether `name` is a `__repo_info` that was being written.
+fn is_leftover(name: &str) -> bool {
+    name.strip_suffix(".part") == Some(REPO_INFO) || is_temporary(name)
 }
 
 /// A snapshot being written under a label. Until [`SnapshotWriter::commit`] the label has no `__info` and counts as incomplete.
@@ -156,6 +162,9 @@ impl SnapshotWriter {
 
     /// Copies the file from another snapshot; false when there is none, or it is not what its name says.
     async fn copied(&self, path: &str, name: &str, md5: Md5, size: u64) -> Result<bool> {
+        if !self.repository.storage().copies_cheaply() {
+            return Ok(false);
+        }
         let stored = self.stored.get_or_try_init(|| StoredFiles::of(&self.repository, &self.label)).await?;
         let Some(from) = stored.path(name, md5, size) else { return Ok(false) };
         let storage = self.repository.storage();
@@ -178,8 +187,22 @@ impl SnapshotWriter {
         Ok(right)
     }
 
-    /// Writes the bytes of `source`, which must have that md5 and size.
+    /// Writes the bytes of `source`, which must have that md5 and size; from the beginning again where the store cannot do that by itself.
     async fn write(&self, path: &str, md5: Md5, size: u64, source: &Path) -> Result<()> {
+        let attempts = self.repository.storage().write_attempts();
+        let mut attempt = 1;
+        loop {
+            match self.write_once(path, md5, size, source).await {
+                Err(error) if error.kind == ErrorKind::Unavailable && attempt < attempts => {
+                    tracing::debug!("attempt {attempt}: {error}");
+                    attempt += 1;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn write_once(&self, path: &str, md5: Md5, size: u64, source: &Path) -> Result<()> {
         let mut source = Source::open(source, size)?;
         let mut writer = self.repository.storage().writer(path).await?;
         loop {
@@ -265,6 +288,7 @@ fn whose(path: &str, entry: &Entry, put: &mut BTreeMap<TabletKey, BTreeMap<Strin
         Some((META, _)) => Whose::Leftover,
         Some((base, _)) if timestamp_of(base).is_some() => Whose::Committed,
         _ if path.starts_with("__") && path.ends_with(".part") && !path.contains('/') => Whose::Leftover,
+        _ if is_temporary(path) => Whose::Leftover,
         _ => Whose::Other,
     }
 }

@@ -64,6 +64,10 @@ const NAMES: &[(&str, Setting)] = &[
 pub(crate) struct Secret(String);
 
 impl Secret {
+    pub(crate) fn new(text: String) -> Secret {
+        Secret(text)
+    }
+
     pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
@@ -179,7 +183,7 @@ fn unknown(name: &str) -> Result<()> {
 }
 
 /// Edit distance (Levenshtein), of names that were capped.
-fn distance(a: &str, b: &str) -> usize {
+pub(super) fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.bytes().enumerate() {
         let mut before = i;

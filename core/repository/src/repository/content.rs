@@ -5,6 +5,7 @@ use super::{CONTENT, Repository};
 use crate::error::{ErrorKind, Result};
 use crate::md5::{Md5, split_name};
 use crate::snapshot::{FileEntry, TabletFiles, TabletKey};
+use crate::storage::path::is_temporary;
 use crate::storage::{Entry, EntryKind, digest};
 use starsnap_catalog::snapshot::{IndexEntry, PartitionEntry, Snapshot, TableEntry, TabletEntry};
 use std::collections::{HashMap, HashSet};
@@ -44,6 +45,9 @@ pub(super) async fn read(
     let mut found = Vec::with_capacity(listed.len());
     let mut foreign: HashMap<TabletKey, Problems> = HashMap::new();
     for entry in listed {
+        if entry.kind == EntryKind::File && is_temporary(entry.name()) {
+            continue;
+        }
         let path = entry.path.strip_prefix(&label).map_or(entry.path.as_str(), |path| path.trim_start_matches('/'));
         let Some((key, name)) = path.strip_prefix(CONTENT).and_then(|path| tablet_file(path.strip_prefix('/')?)) else {
             content.strays.push((path.to_owned(), entry.size));

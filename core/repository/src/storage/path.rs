@@ -64,3 +64,20 @@ pub(super) fn too_large(path: &str, size: u64, limit: u64) -> RepositoryError {
     let reason = format!("it is {size} bytes long, more than the {limit} bytes such a file may have");
     RepositoryError::new(ErrorKind::Damaged, "read", path, reason)
 }
+
+/// What files are called in HDFS while they are written. StarRocks passes over names without a dot, in the directories of labels and of
+/// tablets alike; a `.part` of somebody's would make it refuse the tablet.
+const TEMPORARY: &str = "_starsnap_";
+
+/// A name for one file that is being written; nobody else, in any process, has it.
+pub(super) fn temporary() -> String {
+    use std::hash::{BuildHasher, Hasher};
+    // Every RandomState has keys of its own.
+    let random = || std::collections::hash_map::RandomState::new().build_hasher().finish();
+    format!("{TEMPORARY}{:016x}{:08x}", random(), random() >> 32)
+}
+
+/// Whether a file of that name is one that was being written, now or when somebody was stopped.
+pub(crate) fn is_temporary(name: &str) -> bool {
+    name.strip_prefix(TEMPORARY).is_some_and(|rest| rest.len() == 24 && rest.bytes().all(|b| b.is_ascii_hexdigit()))
+}

@@ -1,0 +1,211 @@
+//! A file written under a temporary name and renamed. HDFS shows a file from its first byte on, and the client gives up a file when a
+//! DataNode dies at the wrong moment; so short files are held in memory and written again, and longer ones are for the caller to write
+//! again: see [`Storage::write_attempts`](crate::storage::Storage::write_attempts).
+
+use super::cluster::{Cluster, Progress};
+use super::refusal::{Again, Refusal, first_line};
+use super::{HdfsStorage, TRANSFERS};
+use crate::error::{ErrorKind, RepositoryError, Result};
+use crate::storage::Writer;
+use async_trait::async_trait;
+use bytes::Bytes;
+use hdfs_native::file::FileWriter;
+use hdfs_native::{Client, WriteOptions};
+use std::sync::Arc;
+
+/// Held in memory, to be written again when it fails.
+const HELD: usize = 4 << 20;
+/// Handed to the client at a time: each has its deadline.
+const PIECE: usize = 1 << 20;
+
+pub(super) struct HdfsWriter {
+    store: HdfsStorage,
+    path: String,
+    held: Vec<Bytes>,
+    len: u64,
+    state: State,
+}
+
+enum State {
+    /// Everything is in `held`.
+    Held,
+    Open(Part),
+    /// An earlier write failed, or all is done.
+    Over,
+}
+
+/// A file under its temporary name, which is removed when it does not come to its final one.
+struct Part {
+    cluster: Arc<Cluster>,
+    path: String,
+    file: Option<Box<FileWriter>>,
+    placed: bool,
+}
+
+impl HdfsWriter {
+    pub(super) fn new(store: HdfsStorage, path: &str) -> HdfsWriter {
+        HdfsWriter { store, path: path.to_owned(), held: Vec::new(), len: 0, state: State::Held }
+    }
+
+    fn failed(&self, refusal: Refusal) -> RepositoryError {
+        refusal.on("write", &self.path)
+    }
+
+    /// Starts the file with what is held.
+    async fn begin(&self) -> Result<Part, Refusal> {
+        let (dir, _) = self.path.rsplit_once('/').unwrap_or(("", &self.path));
+        let name = crate::storage::path::temporary();
+        let full = self.store.full(&if dir.is_empty() { name } else { format!("{dir}/{name}") });
+        let mut part = Part::create(self.store.cluster(), full).await?;
+        for bytes in &self.held {
+            part.write(bytes.clone()).await?;
+        }
+        Ok(part)
+    }
+
+    /// Everything that is held, from the beginning to the end.
+    async fn whole(&self) -> Result<(), Refusal> {
+        let part = self.begin().await?;
+        part.finish(&self.store, &self.path, self.len).await
+    }
+
+    /// Does what is held over when it fails.
+    async fn again<T, F: Future<Output = Result<T, Refusal>>>(&self, work: impl Fn() -> F) -> Result<T, Refusal> {
+        let patience = self.store.cluster().patience().await?;
+        let mut attempt = 1;
+        loop {
+            match work().await {
+                Err(refusal) if refusal.again != Again::Never && attempt < TRANSFERS => {
+                    tracing::debug!("attempt {attempt} to write {}: {}", self.path, refusal.reason);
+                    tokio::time::sleep(patience.pause(attempt)).await;
+                    attempt += 1;
+                }
+                done => return done,
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Writer for HdfsWriter {
+    async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        let len = bytes.len();
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Over => Err(over(&self.path)),
+            State::Open(mut part) => {
+                part.write(bytes).await.map_err(|refusal| self.failed(refusal))?;
+                self.state = State::Open(part);
+                self.len += len as u64;
+                Ok(())
+            }
+            State::Held => {
+                self.held.push(bytes);
+                self.len += len as u64;
+                self.state = if self.len <= HELD as u64 {
+                    State::Held
+                } else {
+                    let part = self.again(|| self.begin()).await.map_err(|refusal| self.failed(refusal))?;
+                    self.held = Vec::new();
+                    State::Open(part)
+                };
+                Ok(())
+            }
+        }
+    }
+
+    async fn finish(mut self: Box<Self>) -> Result<()> {
+        let done = match std::mem::replace(&mut self.state, State::Over) {
+            State::Over => return Err(over(&self.path)),
+            State::Open(part) => part.finish(&self.store, &self.path, self.len).await,
+            State::Held => self.again(|| self.whole()).await,
+        };
+        done.map_err(|refusal| self.failed(refusal))
+    }
+}
+
+fn over(path: &str) -> RepositoryError {
+    RepositoryError::new(ErrorKind::Invalid, "write", path, "an earlier write of it failed")
+}
+
+impl Part {
+    async fn create(cluster: &Arc<Cluster>, path: String) -> Result<Part, Refusal> {
+        let config = cluster.config().await?;
+        // Nobody else has the name: what stands there is of an attempt whose answer was lost.
+        let mut options = WriteOptions::default().overwrite(true).permission(0o666 & !config.umask());
+        if let Some(replication) = config.number("dfs.replication", 512)?.and_then(|n| u32::try_from(n).ok()) {
+            options = options.replication(replication);
+        }
+        if let Some(size) = config.size("dfs.blocksize")? {
+            options = options.block_size(size);
+        }
+        // From here on there may be a file: dropped, this removes it.
+        let mut part = Part { cluster: Arc::clone(cluster), path, file: None, placed: false };
+        let created = cluster.call(|client, _| {
+            let (path, options) = (part.path.clone(), options.clone());
+            async move { client.create(&path, options).await.map(Box::new) }
+        });
+        part.file = Some(created.await?);
+        Ok(part)
+    }
+
+    async fn write(&mut self, mut bytes: Bytes) -> Result<(), Refusal> {
+        let step = self.cluster.patience().await?.step();
+        while !bytes.is_empty() {
+            let piece = bytes.split_to(bytes.len().min(PIECE));
+            let mut file = self
+                .file
+                .take()
+                .ok_or_else(|| Refusal::new(ErrorKind::Invalid, "an earlier write of it failed", ""))?;
+            let writing = async move { file.write_bytes(piece).await.map(|_| file) };
+            self.file = Some(self.cluster.run(step, &Progress::default(), writing).await.map_err(broken)?);
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self, store: &HdfsStorage, path: &str, len: u64) -> Result<(), Refusal> {
+        let step = self.cluster.patience().await?.step();
+        let mut file =
+            self.file.take().ok_or_else(|| Refusal::new(ErrorKind::Invalid, "an earlier write of it failed", ""))?;
+        let closing = async move { file.close().await };
+        self.cluster.run(step, &Progress::default(), closing).await.map_err(broken)?;
+        store.place(&self.path, path, len).await?;
+        self.placed = true;
+        Ok(())
+    }
+}
+
+/// Whatever a file broke over, the next one may fare better: other DataNodes are chosen for it.
+fn broken(refusal: Refusal) -> Refusal {
+    match refusal.kind {
+        ErrorKind::PermissionDenied | ErrorKind::Io => refusal,
+        ErrorKind::Unavailable => Refusal { again: Again::Same, ..refusal },
+        _ => {
+            let reason = first_line(&refusal.reason);
+            Refusal {
+                again: Again::Same,
+                ..Refusal::unavailable(reason, "check that DataNodes are up, have room, and can be reached from here")
+            }
+        }
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if self.placed {
+            return;
+        }
+        let (cluster, path) = (Arc::clone(&self.cluster), std::mem::take(&mut self.path));
+        if let Some(handle) = Arc::clone(&cluster).handle() {
+            let file = self.file.take();
+            handle.spawn(async move {
+                drop(file);
+                let remove = |client: Client, _| {
+                    let path = path.clone();
+                    async move { client.delete(&path, false).await }
+                };
+                // Nobody is left to tell; StarRocks passes over such a name, and whoever takes up the label removes it.
+                let _ = cluster.once(&remove).await;
+            });
+        }
+    }
+}
