@@ -72,7 +72,8 @@ impl TestStore {
         found.map(|(_, value)| value.as_str()).unwrap_or_else(|| panic!("{} has no {name}", self.name))
     }
 
-    fn parse(name: &str, text: &str) -> TestStore {
+    /// From the text of its file.
+    pub fn parse(name: &str, text: &str) -> TestStore {
         let mut store =
             TestStore { name: name.to_owned(), location: String::new(), properties: vec![], environment: vec![] };
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
