@@ -13,6 +13,7 @@ mod exit_codes;
 mod faults;
 mod gallery;
 mod generated;
+mod hdfs;
 mod hostile;
 mod kills;
 mod listing;
@@ -27,5 +28,7 @@ mod store;
 mod trees;
 mod verifying;
 
+#[path = "../../core/repository/tests/support/hdfs_cluster.rs"]
+mod hdfs_cluster;
 #[path = "../../core/repository/tests/support/test_stores.rs"]
 mod test_stores;

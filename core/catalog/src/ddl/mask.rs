@@ -25,8 +25,8 @@ const SECRET: &[&str] = &[
     "jaas",
 ];
 
-/// Names that hold such a part by chance, and are no secrets.
-const HARMLESS: &[&str] = &["enable_keyword_sniff"];
+/// Names that hold such a part by chance, and are no secrets; a keytab's path must be seen by whoever looks why it cannot be used.
+const HARMLESS: &[&str] = &["enable_keyword_sniff", "kerberos_keytab", "hadoop.kerberos.keytab"];
 
 /// True when the value of the property `key` must not be shown: its name holds key, secret, password, token, credential or the like.
 pub fn is_secret(key: &str) -> bool {
@@ -93,7 +93,17 @@ mod tests {
         ] {
             assert!(is_secret(secret), "{secret}");
         }
-        for open in ["type", "hive.metastore.uris", "user", "hosts", "enable_keyword_sniff", "driver_url", "checksum"] {
+        assert!(is_secret("kerberos_keytab_content"));
+        for open in [
+            "type",
+            "kerberos_keytab",
+            "hive.metastore.uris",
+            "user",
+            "hosts",
+            "enable_keyword_sniff",
+            "driver_url",
+            "checksum",
+        ] {
             assert!(!is_secret(open), "{open}");
         }
     }

@@ -1,7 +1,7 @@
 //! The clusters of `scripts/servers/hdfs`, for tests that break one or ask its superuser for something.
 #![allow(dead_code)]
 
-use super::test_stores::TestStore;
+use crate::test_stores::TestStore;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -42,7 +42,10 @@ impl Cluster {
 
     fn shared(kind: &'static str, store: &str) -> Option<Cluster> {
         let dir = servers()?;
-        let store = TestStore::named(store).unwrap_or_else(|| panic!("{} has no {store}", dir.display()));
+        let store = TestStore::all()
+            .into_iter()
+            .find(|given| given.name == store)
+            .unwrap_or_else(|| panic!("{} has no {store}", dir.display()));
         Some(Cluster { kind, dir, store, held: None })
     }
 

@@ -428,11 +428,13 @@ fn secure(address: &str) -> Refusal {
     )
 }
 
+/// It was tried often enough: whoever asked does not start over.
 fn after(failure: Refusal, attempts: u32) -> Refusal {
-    match attempts {
-        1 => failure,
-        _ => Refusal { reason: format!("{}, after {attempts} attempts", failure.reason), ..failure },
-    }
+    let reason = match attempts {
+        1 => failure.reason,
+        _ => format!("{}, after {attempts} attempts", failure.reason),
+    };
+    Refusal { again: Again::Never, reason, ..failure }
 }
 
 impl std::fmt::Debug for Config {

@@ -2,9 +2,9 @@
 //! DataNode dies at the wrong moment; so short files are held in memory and written again, and longer ones are for the caller to write
 //! again: see [`Storage::write_attempts`](crate::storage::Storage::write_attempts).
 
+use super::HdfsStorage;
 use super::cluster::{Cluster, Progress};
 use super::refusal::{Again, Refusal, first_line};
-use super::{HdfsStorage, TRANSFERS};
 use crate::error::{ErrorKind, RepositoryError, Result};
 use crate::storage::Writer;
 use async_trait::async_trait;
@@ -12,9 +12,12 @@ use bytes::Bytes;
 use hdfs_native::file::FileWriter;
 use hdfs_native::{Client, WriteOptions};
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// Held in memory, to be written again when it fails.
 const HELD: usize = 4 << 20;
+/// How often DataNodes are looked for that take what is held.
+const PLACEMENTS: u32 = 24;
 /// Handed to the client at a time: each has its deadline.
 const PIECE: usize = 1 << 20;
 
@@ -69,15 +72,19 @@ impl HdfsWriter {
         part.finish(&self.store, &self.path, self.len).await
     }
 
-    /// Does what is held over when it fails.
+    /// Does what is held over when it fails: a NameNode may go on placing blocks on a DataNode that died minutes ago, so a small cluster
+    /// needs many attempts, each of which fails at once.
     async fn again<T, F: Future<Output = Result<T, Refusal>>>(&self, work: impl Fn() -> F) -> Result<T, Refusal> {
         let patience = self.store.cluster().patience().await?;
+        let begun = Instant::now();
         let mut attempt = 1;
         loop {
             match work().await {
-                Err(refusal) if refusal.again != Again::Never && attempt < TRANSFERS => {
+                Err(refusal)
+                    if refusal.again != Again::Never && attempt < PLACEMENTS && begun.elapsed() < patience.whole() =>
+                {
                     tracing::debug!("attempt {attempt} to write {}: {}", self.path, refusal.reason);
-                    tokio::time::sleep(patience.pause(attempt)).await;
+                    tokio::time::sleep(patience.pause(1)).await;
                     attempt += 1;
                 }
                 done => return done,
@@ -178,13 +185,10 @@ impl Part {
 fn broken(refusal: Refusal) -> Refusal {
     match refusal.kind {
         ErrorKind::PermissionDenied | ErrorKind::Io => refusal,
-        ErrorKind::Unavailable => Refusal { again: Again::Same, ..refusal },
         _ => {
-            let reason = first_line(&refusal.reason);
-            Refusal {
-                again: Again::Same,
-                ..Refusal::unavailable(reason, "check that DataNodes are up, have room, and can be reached from here")
-            }
+            let reason = format!("a block could not be written: {}", first_line(&refusal.reason));
+            let advice = "check that DataNodes are up, have room, and can be reached from here";
+            Refusal { again: Again::Same, ..Refusal::unavailable(reason, advice) }
         }
     }
 }
