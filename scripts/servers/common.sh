@@ -5,6 +5,12 @@ die() {
     exit 1
 }
 
+# Python with all of its library; a package of Debian's has a part of it only.
+needs_python() {
+    scripts/needs python3:python3 || return 1
+    python3 -c 'import http.server, ssl, urllib.request' 2>/dev/null || scripts/needs python3-with-its-library:python3
+}
+
 # A random text of COUNT hexadecimal digits.
 random() {
     head -c "$1" /dev/urandom | od -An -v -tx1 | tr -d ' \n' | head -c "$1"

@@ -156,7 +156,9 @@ class Handler(BaseHTTPRequestHandler):
                 connection.endheaders(body or None)
                 answer = connection.getresponse()
                 received = answer.read()
-                # Google's names for what S3 names otherwise; a connection's own headers end here.
+                if b"<Code>InvalidAccessKeyId</Code>" in received:
+                    raise Refused(403, "InvalidSecurity", "The provided security credentials are not valid.")
+                # A connection's own headers end here, and what only this gateway says.
                 dropped = ("connection", "transfer-encoding", "x-amz-request-id", "x-rgw-object-type")
                 headers = [(name, value) for name, value in answer.getheaders() if name.lower() not in dropped]
                 return answer.status, headers, received

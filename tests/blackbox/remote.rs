@@ -1,7 +1,7 @@
 //! Worlds whose repositories are on real servers: a fresh place in a store, what is put there, and the statement that makes it known.
 
 use crate::common::{Ran, World, files};
-use crate::test_stores::TestStore;
+use crate::test_stores::{TestStore, not_run};
 use starsnap_repository::Location;
 use std::fs;
 use std::io::Write as _;
@@ -26,9 +26,14 @@ pub fn stores() -> Vec<TestStore> {
     stores
 }
 
-/// The store called `name`, where servers are.
+/// The store called `name`; none, which is said, where its server is not there.
 pub fn store(name: &str) -> Option<TestStore> {
-    stores().into_iter().find(|store| store.name == name)
+    let stores = stores();
+    let found = stores.iter().find(|store| store.name == name).cloned();
+    if found.is_none() && !stores.is_empty() {
+        not_run(&format!("a test on the store {name}: its server is not there"));
+    }
+    found
 }
 
 /// A world whose binary has the variables that the store needs.
@@ -91,11 +96,11 @@ fn secrets(statement: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// A genuine repository in a fresh place of the store, known in the world by its own name.
-pub fn registered(world: &World, genuine: &crate::genuine::Genuine, store: &TestStore) -> String {
+/// A genuine repository in a fresh place of the store, known in the world by its own name: that name, and the place.
+pub fn registered(world: &World, genuine: &crate::genuine::Genuine, store: &TestStore) -> (String, String) {
     let location = store.fresh();
     upload(&genuine.location(), &location, store);
     let name = genuine.repository();
     sql(world, &create("READ ONLY REPOSITORY", &name, &location, &store.properties), &[]).ok();
-    name
+    (name, location)
 }

@@ -7,6 +7,7 @@ use crate::remote::{create, registered, sql, stores, world};
 use crate::test_stores::TestStore;
 use serde_json::Value;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 /// All repositories are copied to the main store of each server; those that differ from it in credentials only get the one of this name.
@@ -91,8 +92,9 @@ fn check(name: &str) {
         let what = format!("{name} on {}", store.name);
         println!("{what}");
         let world = world(&store);
-        let repository = registered(&world, &genuine, &store);
+        let (repository, location) = registered(&world, &genuine, &store);
         assert_eq!(snapshots(&world, &repository), local.snapshots, "{what}");
+        by_location(&world, &location, &store);
         let found = listed(&world, &repository);
         assert_eq!(found.len(), local.listed.len(), "{what}");
         for (object, expected) in found.iter().zip(&local.listed) {
@@ -110,6 +112,16 @@ fn check(name: &str) {
         }
         back_up_and_restore(&world, &genuine, &store);
     }
+}
+
+/// The same by its location, with a file of properties instead of a registered name.
+fn by_location(world: &World, location: &str, store: &TestStore) {
+    let properties = world.path("properties");
+    let lines: Vec<String> = store.properties.iter().map(|(name, value)| format!("{name} = {value}\n")).collect();
+    fs::write(&properties, lines.concat()).unwrap();
+    fs::set_permissions(&properties, fs::Permissions::from_mode(0o600)).unwrap();
+    let listed = world.run(["ls", location, "--properties-file", properties.to_str().unwrap()]).ok();
+    assert!(listed.stdout.lines().count() > 2, "{listed:?}");
 }
 
 /// What was restored, backed up to a new repository in the store and restored from there.

@@ -4,7 +4,7 @@
 use crate::common::{Ran, World, assert_same_tree, tree};
 use crate::genuine;
 use crate::remote::{self, create, sql};
-use crate::test_stores::TestStore;
+use crate::test_stores::{TestStore, not_run};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
@@ -176,7 +176,10 @@ fn wrong_keys() {
     let half = s3.with(&[("aws.s3.secret_key", "")]);
     refused_as(&half, "REPOSITORY", 2).says("an access key is given, but no secret key").says("aws.s3.secret_key");
     if let Some(gcs) = remote::store("gcs") {
-        refused(&gcs.with(&[("fs.s3a.secret.key", "no+key/of/anybody")]), "the secret key is wrong", "secret");
+        let wrong = gcs.clone().with(&[("fs.s3a.secret.key", "no+key/of/anybody")]);
+        refused(&wrong, "the secret key is wrong", "secret");
+        let unknown = gcs.with(&[("fs.s3a.access.key", "GOOGNOBODY")]);
+        refused(&unknown, "the store does not know the access key", "check");
     }
 }
 
@@ -260,8 +263,7 @@ fn the_wrong_protocol() {
 fn a_clock_that_is_wrong() {
     let Some(s3) = s3() else { return };
     if Command::new("faketime").arg("--version").output().is_err() {
-        let why = "NOT RUN: a clock that is wrong: the program faketime (Debian: faketime) is missing";
-        writeln!(std::io::stderr(), "{why}").unwrap();
+        not_run("a clock that is wrong: the program faketime (Debian: faketime) is missing");
         return;
     }
     let world = World::new();

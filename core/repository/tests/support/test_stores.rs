@@ -8,6 +8,11 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
 
+/// Says so where it is seen: what a passing test prints is not.
+pub fn not_run(why: &str) {
+    let _ = writeln!(std::io::stderr(), "NOT RUN: {why}");
+}
+
 /// A store on a real server.
 #[derive(Debug, Clone)]
 pub struct TestStore {
@@ -24,10 +29,10 @@ impl TestStore {
     pub fn all() -> Vec<TestStore> {
         let Some(dir) = std::env::var_os("STARSNAP_TEST_STORES") else {
             static SAID: Once = Once::new();
-            // Not by a macro: the output of tests that pass would not be seen.
             SAID.call_once(|| {
-                let why = "NOT RUN: tests on real servers: STARSNAP_TEST_STORES is not set; scripts/test starts servers and sets it";
-                let _ = writeln!(std::io::stderr(), "{why}");
+                not_run(
+                    "tests on real servers: STARSNAP_TEST_STORES is not set; scripts/test starts servers and sets it",
+                );
             });
             return Vec::new();
         };

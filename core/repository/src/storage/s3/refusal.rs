@@ -51,7 +51,8 @@ impl Refusal {
         };
         use ErrorKind::{Invalid, NotFound, PermissionDenied, Unavailable, Unsupported};
         let (kind, text, advice) = match (code.as_str(), status.as_u16()) {
-            ("InvalidAccessKeyId", _) => (
+            // The second is what Google says.
+            ("InvalidAccessKeyId" | "InvalidSecurity", _) => (
                 PermissionDenied,
                 "the store does not know the access key".to_owned(),
                 "check `aws.s3.access_key`, and that the endpoint is the right one",
