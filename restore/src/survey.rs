@@ -2,11 +2,15 @@
 
 use crate::error::Result;
 use crate::source::tablet_of;
+use futures::StreamExt as _;
 use serde::Serialize;
 use starsnap_catalog::layout::TableLayout;
 use starsnap_catalog::snapshot::TableKind;
 use starsnap_repository::repository::{INCOMPLETE, Label, names_tablet};
 use starsnap_repository::{OpenSnapshot, Repository};
+
+/// Snapshots looked into at once: each holds its catalog and its listing in memory.
+const AT_ONCE: usize = 4;
 
 /// State of a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -173,16 +177,15 @@ fn cause(sentence: &str) -> String {
 /// All snapshots of the repository, by label and timestamp; those that cannot be opened are among them, with why. Everything is read and
 /// listed anew: the index cache knows a snapshot as it was when it was last opened, and would not notice what was lost since.
 pub async fn snapshots(repository: &Repository) -> Result<Vec<SnapshotSummary>> {
-    let mut summaries = Vec::new();
-    for label in repository.labels().await? {
-        if label.timestamps.is_empty() {
-            summaries.push(summary(repository, &label, None).await);
-        }
-        for timestamp in &label.timestamps {
-            summaries.push(summary(repository, &label, Some(&timestamp.text)).await);
-        }
+    let labels = repository.labels().await?;
+    let mut wanted = Vec::new();
+    for label in &labels {
+        wanted.extend(label.timestamps.is_empty().then_some((label, None)));
+        wanted.extend(label.timestamps.iter().map(|timestamp| (label, Some(timestamp.text.as_str()))));
     }
-    Ok(summaries)
+    let summaries =
+        wanted.into_iter().map(|(label, timestamp)| async move { summary(repository, label, timestamp).await });
+    Ok(futures::stream::iter(summaries).buffered(AT_ONCE).collect().await)
 }
 
 async fn summary(repository: &Repository, label: &Label, timestamp: Option<&str>) -> SnapshotSummary {

@@ -22,6 +22,7 @@ mod mounting;
 mod remote;
 mod remote_copies;
 mod remote_credentials;
+mod remote_reading;
 mod remote_sessions;
 mod sql;
 mod store;

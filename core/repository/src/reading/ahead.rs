@@ -6,12 +6,13 @@
 use super::BLOCK;
 use std::ops::Range;
 
-/// First window of a stream.
+/// First window of a stream that begins at the file's start. One that begins elsewhere may be a column, whose neighbours nobody wants: it
+/// begins with a block.
 const FIRST: u64 = 1 << 20;
 /// Reads that are so far from where a stream goes on still belong to it.
 const NEAR: u64 = 2 << 20;
-/// Streams told apart in one file.
-const STREAMS: usize = 8;
+/// Streams told apart in one file: columns are read side by side.
+const STREAMS: usize = 32;
 /// Requests are cut so that as many make a window.
 const PARTS: u64 = 8;
 
@@ -64,7 +65,7 @@ impl Ahead {
         }
         if stream.window == 0 && stream.served > range.end - range.start {
             // The second read that goes on where the first one ended.
-            (stream.window, stream.served) = (FIRST, 0);
+            (stream.window, stream.served) = (BLOCK, 0);
         } else if stream.window > 0 && stream.served >= stream.window {
             (stream.window, stream.served) = (stream.window.saturating_mul(2), 0);
         }
@@ -96,7 +97,7 @@ impl Ahead {
         if stream.window == 0 {
             return due;
         }
-        let part = (stream.window / PARTS).max(FIRST).min(request) / BLOCK * BLOCK;
+        let part = (stream.window / PARTS).max(FIRST.min(stream.window)).min(request) / BLOCK * BLOCK;
         let target = stream.next.saturating_add(stream.window).min(self.size);
         // The block that is being read is fetched by who reads it.
         let mut at = stream.fetched.max(stream.next.div_ceil(BLOCK).saturating_mul(BLOCK));

@@ -56,7 +56,15 @@ impl Check {
     /// Takes bytes that were read at `offset`, and gives them back. False, once all of the file was seen and is not what it should be; from
     /// then on always.
     pub async fn saw(&self, file: &Arc<Blocks>, offset: u64, bytes: Bytes) -> Result<(Bytes, bool)> {
-        let mut state = self.state.lock().await;
+        let mut bytes = bytes;
+        let mut state = match self.state.try_lock() {
+            Ok(state) => state,
+            Err(_) => {
+                // Who has the lock may wait for memory: he must not wait for ours.
+                bytes = Bytes::copy_from_slice(&bytes);
+                self.state.lock().await
+            }
+        };
         let State::Following { next, hasher, early } = &mut *state else { return Ok((bytes, !self.failed())) };
         let end = offset + bytes.len() as u64;
         if end <= *next {
@@ -73,7 +81,6 @@ impl Check {
         }
         hasher.update(bytes.get((*next - offset) as usize..).unwrap_or_default());
         *next = end;
-        let mut bytes = bytes;
         while let Some(first) = early.first_entry().filter(|first| first.key() <= next) {
             let end = first.remove();
             if end > *next {

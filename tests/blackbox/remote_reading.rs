@@ -1,0 +1,81 @@
+//! `--memory`, `--cache` and `--cache-size`: what is read from a store in the network, and what is kept of it.
+
+use crate::common::{World, files, is_mounted, require_fuse, unmount};
+use crate::genuine;
+use crate::store::Store;
+use std::fs;
+use std::path::Path;
+
+const URL: &str = "s3a://bucket/backup/hub";
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// Requests for bytes of tablets since the last look.
+fn reads(store: &Store) -> usize {
+    store
+        .server
+        .requests()
+        .iter()
+        .filter(|request| request.starts_with("GET") && request.contains("__ss_content/"))
+        .count()
+}
+
+#[test]
+fn a_second_mount_reads_from_the_cache_on_disk() {
+    require_fuse();
+    let world = World::new();
+    let location = genuine::one("sr35/hub").location();
+    let store = Store::holding(&location, "backup/hub");
+    let file = store.properties_file(&world, "p", &[]);
+    let options =
+        format!("memory=16MiB,cache={},cache_size=64MiB,properties_file={file}", world.path("blocks").display());
+    let mut seen = Vec::new();
+    for round in 0..2 {
+        let point = world.dir(&format!("mnt-{round}"));
+        world.run(["mount", URL, text(&point), "-o", &options]).ok();
+        assert!(is_mounted(&point));
+        reads(&store);
+        let snapshot = point.join("sr_hub_full/latest/orders");
+        let all: Vec<_> =
+            files(&snapshot).into_iter().map(|path| (fs::read(snapshot.join(&path)).unwrap(), path)).collect();
+        assert!(all.iter().any(|(_, path)| path.ends_with(".dat")));
+        let fetched = reads(&store);
+        assert_eq!(fetched == 0, round == 1, "{fetched} requests in round {round}");
+        seen.push(all);
+        unmount(&point);
+    }
+    assert!(seen[0] == seen[1]);
+}
+
+#[test]
+fn jobs_take_little_memory_too() {
+    let world = World::new();
+    let store = Store::holding(&genuine::one("sr35/hub").location(), "backup/hub");
+    let file = store.properties_file(&world, "p", &[]);
+    let given = ["--memory", "16MiB", "--properties-file", &file];
+    let warehouse = world.path("warehouse");
+    let restore = ["restore", URL, "sr_hub_full", "--warehouse", text(&warehouse)];
+    world.run(given.iter().copied().chain(restore)).ok();
+    world.run(given.iter().copied().chain(["verify", URL, "sr_hub_full", "--rows"])).ok();
+    let source = format!("{URL}/sr_hub_full/orders");
+    let rows = |options: &[&str], source: &str, to: &str| {
+        let to = world.path(to);
+        let export = ["export", source, "--format", "csv", "--to", text(&to)];
+        world.run(options.iter().copied().chain(export)).ok();
+        files(&to).into_iter().map(|path| fs::read(to.join(path)).unwrap()).collect::<Vec<_>>()
+    };
+    let local = genuine::one("sr35/hub").location().join("sr_hub_full/orders");
+    assert!(rows(&given, &source, "far") == rows(&[], text(&local), "near"));
+}
+
+#[test]
+fn what_cannot_be_meant_is_wrong_usage() {
+    let world = World::new();
+    world.run(["--memory", "1MiB", "ls", "/x"]).code(2).says("16MiB");
+    world.run(["--memory", "much", "ls", "/x"]).code(2).says("256MiB");
+    world.run(["--cache-size", "1GiB", "ls", "/x"]).code(2).says("--cache DIR");
+    world.run(["--cache", text(&world.path("c")), "--cache-size", "1MiB", "ls", "/x"]).code(2).says("16MiB");
+    world.run(["mount", "/x", text(&world.dir("m")), "-o", "cache=relative"]).code(2).says("absolute");
+}
