@@ -65,12 +65,18 @@ pub(crate) fn read_dictionary(file: &dyn ReadAt, pointer: PagePointerPb, codec: 
 
 /// Reads `len` bytes, refusing ranges outside the file before anything is allocated.
 pub(crate) fn read_bytes(file: &dyn ReadAt, offset: u64, len: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    read_into(file, offset, len, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// The same, into a buffer that is used again and again: fresh memory costs more than what is read into it.
+pub(crate) fn read_into(file: &dyn ReadAt, offset: u64, len: u64, bytes: &mut Vec<u8>) -> Result<()> {
     if offset.checked_add(len).is_none_or(|end| end > file.len()) || len > u64::from(MAX_PAGE_LEN) {
         return Err(TabletError::damaged(format!("{len} bytes at {offset} of a file of {}", file.len())));
     }
-    let mut bytes = vec![0; len as usize];
-    file.read_at(offset, &mut bytes).map_err(|e| TabletError::io(format!("reading {len} bytes at {offset}"), e))?;
-    Ok(bytes)
+    bytes.resize(len as usize, 0);
+    file.read_at(offset, bytes).map_err(|e| TabletError::io(format!("reading {len} bytes at {offset}"), e))
 }
 
 /// Where each data page of a column stands and which ordinal it starts at.

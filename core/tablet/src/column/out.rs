@@ -103,25 +103,40 @@ impl<S: Stored> Out for FixedOut<S> {
 
     fn push(&mut self, values: Values<'_>, nulls: &[u8], dense: bool) -> Result<()> {
         let Values::Fixed(bytes) = values else { return Err(mismatch()) };
-        let invalid = || TabletError::damaged("bytes that stand for no value of the column's type");
-        let mut elements = bytes.chunks_exact(S::SIZE);
+        let elements = bytes.chunks_exact(S::SIZE);
+        // Bytes that stand for no value are an error, unless they are under a NULL; to note them and go on, rather than to stop at
+        // the first, leaves loops that become vector instructions for the types where all bytes stand for one.
+        let mut valid = true;
         if nulls.is_empty() {
-            self.values.reserve(bytes.len() / S::SIZE);
-            for element in elements {
-                self.values.push(S::value(element).ok_or_else(invalid)?);
+            self.values.extend(elements.map(|element| {
+                let value = S::value(element);
+                valid &= value.is_some();
+                value.unwrap_or_default()
+            }));
+        } else if dense {
+            if elements.len() < nulls.len() {
+                return Err(few_values());
             }
-            return Ok(());
-        }
-        self.values.reserve(nulls.len());
-        for &null in nulls {
-            let element = if null == 0 || dense { Some(elements.next().ok_or_else(few_values)?) } else { None };
-            self.values.push(match element {
-                Some(element) if null == 0 => S::value(element).ok_or_else(invalid)?,
+            self.values.extend(elements.zip(nulls).map(|(element, &null)| {
+                let value = S::value(element);
+                valid &= value.is_some() | (null != 0);
                 // Zero, whatever memory was written there, so that the same rows are the same bytes.
-                _ => Default::default(),
-            });
+                if null == 0 { value.unwrap_or_default() } else { Default::default() }
+            }));
+        } else {
+            let mut elements = elements;
+            self.values.reserve(nulls.len());
+            for &null in nulls {
+                self.values.push(if null == 0 {
+                    let value = S::value(elements.next().ok_or_else(few_values)?);
+                    valid &= value.is_some();
+                    value.unwrap_or_default()
+                } else {
+                    Default::default()
+                });
+            }
         }
-        Ok(())
+        if valid { Ok(()) } else { Err(TabletError::damaged("bytes that stand for no value of the column's type")) }
     }
 
     fn finish(&mut self, nulls: Option<NullBuffer>) -> Result<ArrayRef> {

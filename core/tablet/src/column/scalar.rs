@@ -164,7 +164,8 @@ impl Pages {
             Some(range) => range,
             None => {
                 let ahead = self.adjacent_len(pointer).max(len);
-                self.fetched = page::read_bytes(self.context.file.as_ref(), pointer.offset, ahead)?;
+                self.fetched_at = u64::MAX;
+                page::read_into(self.context.file.as_ref(), pointer.offset, ahead, &mut self.fetched)?;
                 self.fetched_at = pointer.offset;
                 self.fetch_len = (self.fetch_len * 2).min(MAX_FETCH_LEN);
                 0..pointer.size as usize

@@ -56,7 +56,9 @@ pub fn load(case: &Case) -> Files {
 pub fn small_cases() -> Vec<(Case, Files)> {
     let cases = common::cases().into_iter().map(|case| (load(&case), case));
     let small = cases.filter(|(files, _)| files.values().map(|f| f.as_slice().len()).sum::<usize>() <= SMALL);
-    let small: Vec<_> = small.map(|(files, case)| (case, files)).collect();
+    let mut small: Vec<_> = small.map(|(files, case)| (case, files)).collect();
+    // The smallest first, so that a run that is cut short has done most cases.
+    small.sort_by_key(|(_, files)| files.values().map(|f| f.as_slice().len()).sum::<usize>());
     let kinds: BTreeSet<_> = small.iter().flat_map(|(_, f)| f.keys()).map(|n| kind(n).to_owned()).collect();
     let wanted = ["cols", "dat", "dcgs_snapshot", "hdr", "meta"];
     assert!(kinds.iter().eq(wanted.iter()), "{kinds:?}");
