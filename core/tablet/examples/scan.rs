@@ -1,7 +1,8 @@
-//! Reads a tablet directory as often as asked and says how fast the fastest time was:
+//! Reads a tablet directory as often as asked and says how fast that was:
 //! `scan DIR [--times N] [--columns a,b] [--from COLUMN VALUE]`, the last for rows of which COLUMN is at least VALUE.
 //!
-//! Prints one line: rows that came out, rows that are stored, stored bytes, seconds on the clock, seconds of one processor.
+//! Prints one line: rows that came out, rows that are stored, stored bytes, seconds on the clock of the fastest time, seconds on a
+//! processor on average.
 
 use std::fs;
 use std::io;
@@ -39,7 +40,7 @@ fn open(dir: &Path) -> Result<(Tablet, usize), Failure> {
     Ok((tablet, stored))
 }
 
-/// Seconds that this thread has been on a processor.
+/// Seconds that this thread has been on a processor, to a few milliseconds.
 fn processor_seconds() -> Result<f64, Failure> {
     let text = fs::read_to_string("/proc/thread-self/schedstat")?;
     let nanoseconds: f64 = text.split(' ').next().unwrap_or_default().parse()?;
@@ -63,15 +64,16 @@ fn main() -> Result<(), Failure> {
     let (tablet, bytes) = open(&dir)?;
     let stored: u64 = tablet.meta().rowsets.iter().map(|r| r.num_rows.max(0).unsigned_abs()).sum();
     let options = ReadOptions::default();
-    let mut best = (0, f64::MAX, f64::MAX);
+    let (mut rows, mut best, before) = (0, f64::MAX, processor_seconds()?);
     for _ in 0..times.max(1) {
-        let (start, before) = (Instant::now(), processor_seconds()?);
-        let mut rows = 0;
+        let start = Instant::now();
+        rows = 0;
         for batch in tablet.rows_where(columns.as_deref(), filter.as_ref(), &options)? {
             rows += batch?.num_rows();
         }
-        best = (rows, best.1.min(start.elapsed().as_secs_f64()), best.2.min(processor_seconds()? - before));
+        best = best.min(start.elapsed().as_secs_f64());
     }
-    println!("{} {stored} {bytes} {:.6} {:.6}", best.0, best.1, best.2);
+    let processor = (processor_seconds()? - before) / f64::from(times.max(1));
+    println!("{rows} {stored} {bytes} {best:.6} {processor:.6}");
     Ok(())
 }

@@ -54,6 +54,76 @@ fn kept_inputs_do_no_harm() {
     println!("{tried} inputs");
 }
 
+/// Changes of the kept inputs, the same ones each time; `STARSNAP_MUTATIONS` asks for more of them per target.
+#[test]
+fn changed_inputs_do_no_harm() {
+    let wanted = std::env::var("STARSNAP_MUTATIONS").map_or(300, |n| n.parse().unwrap());
+    let artifacts = Path::new(CORPUS).join("../artifacts");
+    let mut harmful = Vec::new();
+    for (name, target) in TARGETS {
+        let mut inputs: Vec<_> =
+            fs::read_dir(Path::new(CORPUS).join(name)).unwrap().map(|e| e.unwrap().path()).collect();
+        inputs.sort();
+        let inputs: Vec<Vec<u8>> = inputs.iter().map(|p| fs::read(p).unwrap()).collect();
+        let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
+        for _ in 0..wanted {
+            let mut input = inputs[dice.below(inputs.len())].clone();
+            for _ in 0..=dice.below(6) {
+                change(&mut input, &inputs, &mut dice);
+            }
+            if std::panic::catch_unwind(|| target(&input)).is_err() {
+                let path = artifacts.join(name).join(format!("crash-{:08x}", crc32c::crc32c(&input)));
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(&path, &input).unwrap();
+                harmful.push(path.display().to_string());
+            }
+        }
+    }
+    assert!(harmful.is_empty(), "{}", harmful.join("\n"));
+}
+
+/// Numbers that look random (xorshift).
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        (self.next() % n.max(1) as u64) as usize
+    }
+}
+
+fn change(input: &mut Vec<u8>, others: &[Vec<u8>], dice: &mut Dice) {
+    const WORDS: [u32; 8] = [0, 1, 0x7f, 0x80, 0xffff, 0x7fff_ffff, 0x8000_0000, u32::MAX];
+    let at = dice.below(input.len());
+    let to = (at + 1 + dice.below(16)).min(input.len());
+    match dice.below(7) {
+        0 if at < input.len() => input[at] ^= 1 << dice.below(8),
+        1 if at < input.len() => input[at] = dice.next() as u8,
+        2 if at < to => drop(input.drain(at..to)),
+        3 if at < to => {
+            let copy = input[at..to].to_vec();
+            drop(input.splice(at..at, copy));
+        }
+        4 => {
+            let word = WORDS[dice.below(WORDS.len())].to_le_bytes();
+            let word = if dice.below(2) == 0 { word } else { [word[3], word[2], word[1], word[0]] };
+            input.iter_mut().skip(at).zip(word).for_each(|(old, new)| *old = new);
+        }
+        5 => {
+            let other = &others[dice.below(others.len())];
+            input.truncate(at);
+            input.extend_from_slice(&other[dice.below(other.len())..]);
+        }
+        _ => input.truncate(input.len() - dice.below(input.len() / 4)),
+    }
+}
+
 /// Where fuzzing begins: parts of the genuine tablets, small ones. To be run by hand when targets change; fuzzing adds to them.
 #[test]
 #[ignore = "writes into fuzz/corpus"]
