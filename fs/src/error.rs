@@ -25,6 +25,16 @@ pub enum FsError {
     /// The stored file is not what it was when the snapshot was listed.
     #[error("cannot read {path}: {reason} (`starsnap snapshots` lists the repository anew and says what is missing)")]
     Changed { path: String, reason: String },
+    /// Rows that cannot be decoded: damaged, missing, or nothing that can be read.
+    #[error(
+        "cannot read the rows of {path}: {reason} (`starsnap verify` says what is sound; an undamaged partition has its own rows)"
+    )]
+    Rows { path: String, reason: String },
+    /// Each open file of rows may keep a decoder and its memory.
+    #[error(
+        "cannot open {path}: {limit} files of rows are open already (close some; `starsnap export` writes many tables at once)"
+    )]
+    TooManyRows { path: String, limit: usize },
     #[error(transparent)]
     Repository(Arc<RepositoryError>),
     #[error("cannot make {object}: {source}")]
@@ -44,7 +54,8 @@ impl FsError {
             FsError::IsDirectory(_) => libc::EISDIR,
             FsError::NotLink(_) => libc::EINVAL,
             FsError::Stale(_) => libc::ESTALE,
-            FsError::Changed { .. } | FsError::Catalog { .. } => libc::EIO,
+            FsError::Changed { .. } | FsError::Catalog { .. } | FsError::Rows { .. } => libc::EIO,
+            FsError::TooManyRows { .. } => libc::ENFILE,
             FsError::Repository(error) => match error.kind {
                 ErrorKind::NotFound => libc::ENOENT,
                 ErrorKind::PermissionDenied => libc::EACCES,

@@ -4,7 +4,8 @@
 //! <label>/latest -> <timestamp>
 //! <label>/<timestamp>/          or <label>/incomplete/
 //!     snapshot.json restore.sql
-//!     <table>/table.json schema.sql <partition>/[<rollup>/]<tablet>/<file>
+//!     <table>/table.json schema.sql rows.csv rows.jsonl
+//!     <table>/<partition>/rows.csv rows.jsonl [<rollup>/]<tablet>/<file>
 //!     <view>.sql <function>.sql catalogs/<catalog>.sql
 //!     _content/                 what stands there and no catalog knows, as it stands in the repository
 //! ```
@@ -14,6 +15,8 @@
 
 mod generated;
 mod labels;
+mod model;
+mod rows;
 mod slots;
 mod snapshot;
 mod source;
@@ -23,6 +26,8 @@ pub mod xattrs;
 #[cfg(test)]
 mod tests;
 
+pub use model::{Attributes, Child, Content, FOREVER, NodeId, NodeKind, Options};
+pub use rows::{RowsFile, RowsReader};
 pub use source::Source;
 
 use crate::error::{FsError, Result};
@@ -32,105 +37,11 @@ use slots::{Kept, Key, Slot, Slots};
 use snapshot::{Item, Place, SnapshotTree};
 use starsnap_repository::Repository;
 use starsnap_repository::cache::IndexCache;
-use starsnap_repository::md5::Md5;
+use starsnap_repository::reading::Reading;
 use starsnap_repository::repository::INCOMPLETE;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-
-/// Number of an object; also its inode number. The root is [`NodeId::ROOT`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct NodeId(pub u64);
-
-impl NodeId {
-    pub const ROOT: NodeId = NodeId(1);
-
-    fn new(slot: u32, local: u32) -> NodeId {
-        NodeId(u64::from(slot) << 32 | u64::from(local))
-    }
-
-    /// Slot (0: the root's) and number in it.
-    fn parts(self) -> (u32, u32) {
-        ((self.0 >> 32) as u32, self.0 as u32)
-    }
-}
-
-/// Kind of an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum NodeKind {
-    Directory,
-    File,
-    Symlink,
-}
-
-/// An entry of a directory.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Child {
-    pub node: NodeId,
-    /// A safe path component.
-    pub name: Box<str>,
-    pub kind: NodeKind,
-}
-
-/// What `stat` tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Attributes {
-    pub kind: NodeKind,
-    /// Bytes; 0 for directories.
-    pub size: u64,
-    /// The backup's time.
-    pub mtime: SystemTime,
-    /// How long this may be believed without asking again.
-    pub fresh: Duration,
-}
-
-/// What a file's bytes are.
-#[derive(Debug, Clone)]
-pub enum Content {
-    /// Made by us.
-    Generated(Bytes),
-    /// A file of the repository.
-    Stored {
-        /// Path from the store's root.
-        path: String,
-        size: u64,
-        /// Known for the files of tablets.
-        md5: Option<Md5>,
-    },
-}
-
-/// Settings of a tree.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// How long the list of labels is believed.
-    pub refresh: Duration,
-    /// How long after a failure the same is not tried again.
-    pub retry: Duration,
-    /// How long a known list of labels serves while the store cannot be reached.
-    pub outage: Duration,
-    /// How long an incomplete or damaged snapshot is believed before it is looked at again.
-    pub reread: Duration,
-    /// Bytes of memory for opened snapshots, roughly; the one that is looked at is always kept.
-    pub memory: u64,
-    /// Bytes of memory for generated files.
-    pub texts: usize,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Options {
-            refresh: Duration::from_secs(5),
-            retry: Duration::from_secs(3),
-            outage: Duration::from_secs(60),
-            reread: Duration::from_secs(30),
-            memory: 96 << 20,
-            texts: 16 << 20,
-        }
-    }
-}
-
-/// What never changes is believed for this long.
-pub const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Number of `latest` in a label's slot.
 const LINK: u32 = 1;
@@ -321,6 +232,7 @@ impl Tree {
             Place::Record(record) if record.item.is_directory() => (NodeKind::Directory, 0),
             Place::Record(record) => match record.item {
                 Item::Stray(at) => (NodeKind::File, tree.open.strays.get(at as usize)?.1),
+                Item::Rows(_) => (NodeKind::File, 0),
                 _ => (NodeKind::File, tree.generated_size(local)?),
             },
         };
@@ -349,6 +261,9 @@ impl Tree {
                             let (path, size) = open.strays.get(at as usize).ok_or_else(|| stale(&slot))?;
                             let path = self.source.path(&format!("__ss_{}/{path}", open.label));
                             Ok(Content::Stored { path, size: *size, md5: None })
+                        }
+                        Item::Rows(item) => {
+                            Ok(Content::Rows(RowsFile::new(self.source.clone(), tree.clone(), local, item)?))
                         }
                         item if item.is_directory() => Err(FsError::IsDirectory(name_of(&tree, local))),
                         item => Ok(Content::Generated(self.text(node, &tree, local, item)?)),
@@ -380,6 +295,10 @@ impl Tree {
                     return Ok(Bytes::new());
                 }
                 Ok(self.source.storage().read(path, range.start..end).await?)
+            }
+            Content::Rows(file) => {
+                let size = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
+                RowsReader::new(file.clone(), &Reading::default()).read(range.start, size).await
             }
         }
     }
@@ -475,7 +394,7 @@ impl Tree {
             let directory = self.source.storage().stat(&self.source.path(&format!("__ss_{label}"))).await;
             mtime = directory.ok().and_then(|entry| entry.modified);
         }
-        let tree = SnapshotTree::new(open, mtime.unwrap_or(self.born));
+        let tree = SnapshotTree::new(open, mtime.unwrap_or(self.born), self.options.rows);
         report(&tree);
         give_back();
         Ok(Arc::new(tree))
@@ -525,6 +444,9 @@ impl Tree {
     fn record_size(&self, slot: &Slot, tree: &SnapshotTree, local: u32, item: Item) -> Result<u64> {
         if let Item::Stray(at) = item {
             return tree.open.strays.get(at as usize).map(|stray| stray.1).ok_or_else(|| stale(slot));
+        }
+        if let Item::Rows(_) = item {
+            return Ok(0);
         }
         if let Some(size) = tree.generated_size(local) {
             return Ok(size);

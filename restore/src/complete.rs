@@ -2,7 +2,8 @@
 
 use crate::error::{ErrorKind, RestoreError, Result};
 use crate::plan::PlanTablet;
-use crate::warehouse::{is_header, read_file};
+use crate::warehouse::read_file;
+use starsnap_tablet::meta::is_header;
 use starsnap_tablet::{TabletMeta, expected_files};
 use std::path::Path;
 

@@ -116,7 +116,7 @@ fn run(options: &ExportOptions, target: Target, job: &Job<'_>) -> Result<ExportR
     let begun = Instant::now();
     let single = !matches!(target, Target::Directory(_));
     if let (true, What::Tables { source, table: None, .. }) = (single, &options.source.0)
-        && source.tables().iter().filter(|table| resolve::holds_rows(table)).count() != 1
+        && source.tables().iter().filter(|table| table.holds_rows()).count() != 1
     {
         let reason = "it holds several tables, which one file cannot";
         return Err(RestoreError::new(ErrorKind::Usage, "export from", source.describe(), reason)

@@ -405,7 +405,7 @@ fn check_names<'a>(shown: &str, names: impl Iterator<Item = &'a str>) -> Vec<Str
     let (mut any, mut header, mut problems) = (false, false, Vec::new());
     for name in names {
         any = true;
-        header |= crate::warehouse::is_header(name);
+        header |= starsnap_tablet::meta::is_header(name);
         if !is_component(name) || !crate::warehouse::tablet_file_name(name) {
             problems.push(format!("{shown}: {name:?} is no file of a StarRocks tablet"));
         }

@@ -89,11 +89,6 @@ pub(crate) fn tablet_file_name(name: &str) -> bool {
         || name.contains("segments")
 }
 
-/// True for the file that says what a tablet holds.
-pub(crate) fn is_header(name: &str) -> bool {
-    name == "meta" || name.ends_with(".hdr")
-}
-
 /// A table's lock, held as long as the value lives: jobs that write the table exclude all others.
 #[derive(Debug)]
 pub(crate) struct TableLock {

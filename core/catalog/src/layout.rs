@@ -120,6 +120,24 @@ impl TableLayout {
             tablets,
         }
     }
+
+    /// The tablets whose rows are those of `entry`, of which this is the layout, or of one of its partitions: of the base index, or of the
+    /// rollup `index`; in the table's order. Of the table as a whole, StarRocks' own partition for rows to come has none, and those of a
+    /// REPLACE under way are not part of it.
+    pub fn tablets_with_rows<'a>(
+        &'a self,
+        entry: &'a TableEntry,
+        partition: Option<usize>,
+        index: Option<&'a str>,
+    ) -> impl Iterator<Item = &'a TabletPlace> {
+        let normal = |at: usize| entry.partitions.get(at).is_some_and(|p| p.kind == PartitionKind::Normal);
+        self.tablets.iter().filter(move |place| {
+            let found = entry.partitions.get(place.partition).and_then(|p| p.physicals.get(place.physical));
+            let found = found.and_then(|physical| physical.indexes.get(place.index));
+            partition.map_or_else(|| normal(place.partition), |only| place.partition == only)
+                && found.is_some_and(|found| index.map_or(found.base, |name| found.name == name))
+        })
+    }
 }
 
 fn place_tablets(partition: usize, entry: &PartitionEntry, partition_dir: &str, out: &mut Vec<TabletPlace>) {

@@ -3,7 +3,7 @@
 
 use crate::error::Result;
 use crate::info::JobInfo;
-use crate::model::{BackupMeta, Table};
+use crate::model::{BackupMeta, IndexMeta, Table};
 use serde::{Deserialize, Serialize};
 
 mod join;
@@ -143,6 +143,22 @@ impl TableEntry {
     /// The catalog object, parsed.
     pub fn parse(&self) -> Result<Option<Table>> {
         self.catalog.as_ref().map(CatalogText::parse).transpose()
+    }
+
+    /// The schema of `index` (none: the base index); none where the catalog does not tell it.
+    pub fn index_meta(&self, index: Option<&str>) -> Result<Option<IndexMeta>> {
+        let Some(mut table) = self.parse()? else { return Ok(None) };
+        let id = match index {
+            Some(name) => table.index_name_to_id.get(name).copied(),
+            None => table.base_index_id,
+        };
+        let meta = id.and_then(|id| table.index_id_to_meta.remove(&id));
+        Ok(meta.filter(|meta| !meta.schema.is_empty()))
+    }
+
+    /// True for what stores rows: tables and materialized views.
+    pub fn holds_rows(&self) -> bool {
+        matches!(self.kind, TableKind::Table | TableKind::MaterializedView)
     }
 }
 

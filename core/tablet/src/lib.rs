@@ -57,5 +57,5 @@ pub use rowset::{RowsetId, RowsetMeta};
 pub use schema::{Aggregation, Column, KeysType, LogicalType, TabletSchema};
 pub use segment::Segment;
 pub use source::ReadAt;
-pub use tablet::{PhysicalRows, Rows, Tablet, TabletFiles};
+pub use tablet::{Named, PhysicalRows, Rows, Tablet, TabletFiles};
 pub use types::{BitmapAs, HllAs, LargeIntAs, ReadOptions, TextAs};

@@ -9,6 +9,16 @@ use crate::schema::{KeysType, TabletSchema};
 use crate::snapshot_meta::SnapshotMeta;
 use crate::{delta, header, proto};
 
+/// True for the name of the file that says what a tablet holds.
+pub fn is_header(name: &str) -> bool {
+    name == "meta" || name.ends_with(".hdr")
+}
+
+/// True for the name of the file with the delta columns of a tablet that has a `.hdr`.
+pub fn is_delta_columns(name: &str) -> bool {
+    name.ends_with(".dcgs_snapshot")
+}
+
 /// What one tablet directory holds, and which of it is visible at the version of the snapshot.
 #[derive(Debug, Clone)]
 pub struct TabletMeta {
@@ -59,6 +69,27 @@ impl TabletMeta {
         Self::new(&snapshot.tablet, snapshot.version, rowsets)
     }
 
+    /// Finds the metadata among a tablet's files, and parses all of it. `read` gives a whole file; `failed` makes the caller's error.
+    pub fn of_files<E>(
+        names: &[impl AsRef<str>],
+        mut read: impl FnMut(&str) -> Result<Vec<u8>, E>,
+        failed: impl Fn(TabletError) -> E,
+    ) -> Result<Self, E> {
+        let names = || names.iter().map(AsRef::as_ref);
+        let Some(header) = names().find(|name| is_header(name)) else {
+            return Err(failed(TabletError::damaged("its header is missing: neither .hdr nor meta is there")));
+        };
+        let bytes = read(header)?;
+        if header == "meta" {
+            return Self::from_snapshot_meta(&bytes).map_err(failed);
+        }
+        let mut meta = Self::from_header(&bytes).map_err(&failed)?;
+        if let Some(delta) = names().find(|name| is_delta_columns(name)) {
+            meta.add_delta_columns(&read(delta)?).map_err(failed)?;
+        }
+        Ok(meta)
+    }
+
     /// Adds what a whole `<tablet_id>.dcgs_snapshot` file says of this tablet's segments.
     pub fn add_delta_columns(&mut self, bytes: &[u8]) -> Result<()> {
         for list in delta::parse_snapshot(bytes)? {
@@ -70,6 +101,17 @@ impl TabletMeta {
             segment.delta_columns = list.groups;
         }
         Ok(())
+    }
+
+    /// Presents the rows with `schema`, the newest of the tablet's table, whatever the tablet's own.
+    pub fn present_with(&mut self, schema: &TabletSchema) {
+        if self.schema != *schema {
+            // Rowsets that name no schema of their own were written with the tablet's.
+            for rowset in &mut self.rowsets {
+                rowset.schema.get_or_insert_with(|| self.schema.clone());
+            }
+            self.schema = schema.clone();
+        }
     }
 
     fn new(pb: &TabletMetaPb, version: i64, rowsets: Vec<RowsetMeta>) -> Result<Self> {

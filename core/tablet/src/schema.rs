@@ -294,6 +294,32 @@ impl TabletSchema {
     pub fn position(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|c| c.name.eq_ignore_ascii_case(name))
     }
+
+    /// The column that a catalog speaks of: the first of these names that the schema has with that unique id, else the unique id alone.
+    pub fn locate<'a>(&self, mut names: impl Iterator<Item = &'a str>, unique_id: Option<i32>) -> Option<&Column> {
+        let id = unique_id.filter(|id| *id >= 0);
+        let named = |name: &str| self.position(name).and_then(|at| self.columns.get(at));
+        let found = names.find_map(|name| named(name).filter(|found| id.is_none_or(|id| found.unique_id == id)));
+        found.or_else(|| self.by_unique_id(id?))
+    }
+
+    /// Why a tablet with this schema cannot be of one table with a tablet that has `newest`; nothing when it can. A column that was
+    /// added by metadata alone reaches each tablet with its next load, so that tablets of one table may have older and newer schemas.
+    pub fn contradiction(&self, newest: &TabletSchema) -> Option<String> {
+        let same = |(a, b): (&Column, &Column)| {
+            (a.unique_id, &a.name, &a.ty, a.is_key, &a.aggregation, a.nullable)
+                == (b.unique_id, &b.name, &b.ty, b.is_key, &b.aggregation, b.nullable)
+        };
+        let same_columns =
+            || self.columns.len() == newest.columns.len() && self.columns.iter().zip(&newest.columns).all(same);
+        if self.keys_type != newest.keys_type {
+            Some(format!("its tablets have different models: {:?} and {:?}", newest.keys_type, self.keys_type))
+        } else if self.version == newest.version && !same_columns() {
+            Some(format!("its tablets have different columns in schema version {}", self.version))
+        } else {
+            None
+        }
+    }
 }
 
 fn sort_key(pb: &TabletSchemaPb, columns: &[Column]) -> Result<Vec<usize>> {

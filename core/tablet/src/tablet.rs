@@ -2,6 +2,7 @@
 
 mod combine;
 mod merge;
+mod named;
 mod prune;
 mod rows;
 mod run;
@@ -21,6 +22,7 @@ use crate::segment::Segment;
 use crate::source::ReadAt;
 use crate::types::{ReadOptions, arrow_field, present};
 
+pub use named::Named;
 pub use rows::Rows;
 use segment_rows::{BatchSize, SegmentRows};
 

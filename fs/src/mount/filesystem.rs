@@ -1,7 +1,7 @@
 //! The tree as `fuser` wants it. Nothing is decided here but modes and owners: names, sizes and errors come from the tree.
 
 use super::MountOptions;
-use super::handles::{Handles, Local, Modes, OpenDirectory, OpenFile, Stored};
+use super::handles::{Handles, Local, Modes, OpenDirectory, OpenFile, RowsPlaces, Stored};
 use crate::error::{FsError, Result};
 use crate::tree::{Attributes, Content, NodeId, NodeKind, Tree};
 use fuser::{
@@ -36,6 +36,7 @@ struct Shared {
     files: Handles<OpenFile>,
     directories: Handles<OpenDirectory>,
     modes: Modes,
+    rows: RowsPlaces,
     /// Files whose bytes turned out wrong: what the kernel cached of them is dropped when they are opened again.
     damaged: Mutex<HashSet<NodeId>>,
 }
@@ -56,6 +57,7 @@ impl StarsnapFs {
             files: Handles::default(),
             directories: Handles::default(),
             modes: Modes::default(),
+            rows: RowsPlaces::default(),
             damaged: Mutex::default(),
         }))
     }
@@ -117,6 +119,7 @@ impl Shared {
     /// Opens a file; where it is local, root, and the kernel can, its reads go past us.
     async fn open(&self, node: NodeId, reply: &ReplyOpen) -> Result<(u64, FopenFlags)> {
         let content = self.tree.content(node).await?;
+        let rows = self.rows.open(&content, &self.reading)?;
         let storage = self.tree.source().storage();
         let mut stored = Stored::None;
         if let Content::Stored { path, size, .. } = &content {
@@ -141,10 +144,13 @@ impl Shared {
         });
         let damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner).contains(&node);
         let mut flags = FopenFlags::empty();
-        if !damaged && backing.is_none() {
+        if rows.is_some() {
+            // Its size is not known, so that the kernel must neither believe one nor keep anything.
+            flags |= FopenFlags::FOPEN_DIRECT_IO;
+        } else if !damaged && backing.is_none() {
             flags |= FopenFlags::FOPEN_KEEP_CACHE;
         }
-        Ok((self.files.add(OpenFile::new(node, content, stored, self.verify, backing)), flags))
+        Ok((self.files.add(OpenFile::new(node, content, stored, self.verify, backing, rows)), flags))
     }
 
     async fn read(&self, handle: u64, offset: u64, size: u32) -> Result<bytes::Bytes> {

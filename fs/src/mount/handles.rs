@@ -2,7 +2,7 @@
 
 use super::check::Check;
 use crate::error::{FsError, Result};
-use crate::tree::{Child, Content, NodeId, Tree};
+use crate::tree::{Child, Content, NodeId, RowsReader, Tree};
 use bytes::Bytes;
 use fuser::BackingId;
 use starsnap_repository::reading::{Access, FileReader, Reading, StoredFile};
@@ -12,6 +12,7 @@ use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// An open file.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub(super) struct OpenFile {
     stored: Stored,
     /// Of a local file; others are checked where they are read.
     check: Option<Check>,
+    rows: Option<OpenRows>,
     /// Keeps the kernel's own reference, while it reads the file past us.
     pub backing: Option<Arc<BackingId>>,
 }
@@ -44,6 +46,36 @@ impl Stored {
         let file = StoredFile { path: path.clone(), size: *size, md5: *md5, modified: None };
         let access = if verify { Access::Checked } else { Access::Any };
         Stored::Far(Box::new(reading.open(storage.clone(), file, access)))
+    }
+}
+
+/// An open file of rows, and its place among those that may be open.
+#[derive(Debug)]
+pub(super) struct OpenRows {
+    reader: RowsReader,
+    _place: OwnedSemaphorePermit,
+}
+
+/// The places of files of rows that may be open.
+#[derive(Debug)]
+pub(super) struct RowsPlaces(Arc<Semaphore>);
+
+/// Files of rows that may be open at once: each may keep a thread, and some ten megabytes for what it decodes.
+const MOST_ROWS: usize = 32;
+
+impl Default for RowsPlaces {
+    fn default() -> Self {
+        RowsPlaces(Arc::new(Semaphore::new(MOST_ROWS)))
+    }
+}
+
+impl RowsPlaces {
+    /// Takes a place where `content` is rows.
+    pub fn open(&self, content: &Content, reading: &Reading) -> Result<Option<OpenRows>> {
+        let Content::Rows(file) = content else { return Ok(None) };
+        let full = |_| FsError::TooManyRows { path: file.shown().to_owned(), limit: MOST_ROWS };
+        let place = self.0.clone().try_acquire_owned().map_err(full)?;
+        Ok(Some(OpenRows { reader: RowsReader::new(file.clone(), reading), _place: place }))
     }
 }
 
@@ -74,7 +106,14 @@ fn changed(path: &str, reason: &dyn std::fmt::Display) -> FsError {
 }
 
 impl OpenFile {
-    pub fn new(node: NodeId, content: Content, stored: Stored, verify: bool, backing: Option<Arc<BackingId>>) -> Self {
+    pub fn new(
+        node: NodeId,
+        content: Content,
+        stored: Stored,
+        verify: bool,
+        backing: Option<Arc<BackingId>>,
+        rows: Option<OpenRows>,
+    ) -> Self {
         let check = match &content {
             Content::Stored { size, md5: Some(md5), .. }
                 if verify && backing.is_none() && matches!(stored, Stored::Local(_)) =>
@@ -83,11 +122,14 @@ impl OpenFile {
             }
             _ => None,
         };
-        OpenFile { node, content, stored, check, backing }
+        OpenFile { node, content, stored, check, rows, backing }
     }
 
     /// Bytes at `offset`, checked. Waits for the store only where the file is not local.
     pub async fn read(&self, tree: &Tree, offset: u64, size: u32) -> Result<Bytes> {
+        if let Some(rows) = &self.rows {
+            return rows.reader.read(offset, size as usize).await;
+        }
         let range = offset..offset.saturating_add(u64::from(size));
         let bytes = match (&self.content, &self.stored) {
             (Content::Stored { size, .. }, Stored::Far(reader)) => {

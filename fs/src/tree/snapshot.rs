@@ -3,6 +3,7 @@
 
 mod build;
 
+use super::rows::RowsItem;
 use starsnap_catalog::layout;
 use starsnap_repository::OpenSnapshot;
 use starsnap_repository::snapshot::{FileEntry, TabletFiles};
@@ -33,6 +34,8 @@ pub(super) enum Item {
     SchemaSql(u32),
     FunctionSql(u32),
     CatalogSql(u32),
+    /// `rows.csv` or `rows.jsonl`.
+    Rows(RowsItem),
     /// A stored file that belongs to no tablet.
     Stray(u32),
 }
@@ -92,8 +95,8 @@ pub(super) struct SnapshotTree {
 const UNKNOWN: u64 = u64::MAX;
 
 impl SnapshotTree {
-    /// Numbers everything in `open`. `mtime` is for a snapshot whose own time is not known.
-    pub fn new(mut open: OpenSnapshot, mtime: SystemTime) -> SnapshotTree {
+    /// Numbers everything in `open`, files of rows only where they are wanted. `mtime` is for a snapshot whose own time is not known.
+    pub fn new(mut open: OpenSnapshot, mtime: SystemTime, rows: bool) -> SnapshotTree {
         // Both are promised, but numbers must not depend on a promise about what may have come from a cache file.
         open.tablets.sort_by_key(|tablet| tablet.key);
         open.tablets.dedup_by_key(|tablet| tablet.key);
@@ -102,7 +105,7 @@ impl SnapshotTree {
             tablet.files.dedup_by(|a, b| a.name == b.name);
         }
         let mtime = super::time::of_millis(open.catalog.backup_time).unwrap_or(mtime);
-        let built = build::build(&mut open);
+        let built = build::build(&mut open, rows);
         let mut bases = Vec::with_capacity(open.tablets.len());
         let mut files = 0u32;
         for tablet in &open.tablets {

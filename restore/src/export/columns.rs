@@ -4,7 +4,7 @@ use super::tablet::Unit;
 use crate::error::{ErrorKind, RestoreError, Result};
 use starsnap_catalog::model;
 use starsnap_catalog::snapshot::TableEntry;
-use starsnap_tablet::{Column, TabletMeta, TabletSchema};
+use starsnap_tablet::{TabletMeta, TabletSchema};
 
 /// A column: its name in the tablets, and its name in the output.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,13 +39,7 @@ pub(super) fn newest_schema(table: &str, units: &[Unit], heads: &[Head]) -> Resu
     let Some(newest) = heads.iter().max_by_key(|head| head.schema.version) else { return Ok(None) };
     let newest = &newest.schema;
     for (unit, Head { schema, .. }) in units.iter().zip(heads) {
-        let reason = if schema.keys_type != newest.keys_type {
-            format!("its tablets have different models: {:?} and {:?}", newest.keys_type, schema.keys_type)
-        } else if schema.version == newest.version && !same_columns(&schema.columns, &newest.columns) {
-            format!("its tablets have different columns in schema version {}", schema.version)
-        } else {
-            continue;
-        };
+        let Some(reason) = schema.contradiction(newest) else { continue };
         return Err(RestoreError::new(
             ErrorKind::Unsupported,
             "export table",
@@ -55,14 +49,6 @@ pub(super) fn newest_schema(table: &str, units: &[Unit], heads: &[Head]) -> Resu
         .advise("export its partitions one by one, or its tablets' directories"));
     }
     Ok(Some(newest.clone()))
-}
-
-fn same_columns(one: &[Column], other: &[Column]) -> bool {
-    let same = |(a, b): (&Column, &Column)| {
-        (a.unique_id, &a.name, &a.ty, a.is_key, &a.aggregation, a.nullable)
-            == (b.unique_id, &b.name, &b.ty, b.is_key, &b.aggregation, b.nullable)
-    };
-    one.len() == other.len() && one.iter().zip(other).all(same)
 }
 
 /// The columns of `index` (none: the base index) as the catalog has them, or the tablets' own where there is no catalog; of these the
@@ -99,23 +85,12 @@ pub(super) fn choose(
 fn catalog_columns(entry: Option<&TableEntry>, index: Option<&str>) -> Result<Option<Vec<model::Column>>> {
     let Some(entry) = entry else { return Ok(None) };
     let failed = |error| RestoreError::catalog("read the schema of", &entry.name, error);
-    let Some(mut table) = entry.parse().map_err(failed)? else { return Ok(None) };
-    let id = match index {
-        Some(name) => table.index_name_to_id.get(name).copied(),
-        None => table.base_index_id,
-    };
-    let meta = id.and_then(|id| table.index_id_to_meta.remove(&id));
-    Ok(meta.map(|meta| meta.schema).filter(|columns| !columns.is_empty()))
+    Ok(entry.index_meta(index).map_err(failed)?.map(|meta| meta.schema))
 }
 
 /// A column of the catalog in the tablets' schema: by the name it was made with, which tablets keep after a rename, or by its unique id.
 fn find(table: &str, column: &model::Column, schema: &TabletSchema) -> Result<OutputColumn> {
-    let id = column.unique_id.filter(|id| *id >= 0);
-    let agrees = |found: &&Column| id.is_none_or(|id| found.unique_id == id);
-    let names = [Some(column.id()), column.physical_name.as_deref(), Some(&column.name)];
-    let named = |name: &str| schema.position(name).and_then(|at| schema.columns.get(at)).filter(agrees);
-    let found = names.into_iter().flatten().filter(|name| !name.is_empty()).find_map(named);
-    let found = found.or_else(|| schema.by_unique_id(id?)).ok_or_else(|| {
+    let found = schema.locate(column.stored_names(), column.unique_id).ok_or_else(|| {
         let reason = format!("no tablet knows column {} of the catalog yet", column.name);
         RestoreError::new(ErrorKind::Unsupported, "export table", table, reason)
             .advise("it was added after the last load; a tablet's directory can be exported without it")

@@ -2,17 +2,17 @@
 
 use super::columns::{self, Head, OutputColumn};
 use super::parallel::parallel;
-use super::resolve::{What, holds_rows};
+use super::resolve::What;
 use super::tablet::{Files, Unit, tablet_error};
 use super::{ExportOptions, Job};
 use crate::error::{ErrorKind, RestoreError, Result};
 use crate::report::ObjectKind;
 use crate::source::Source;
-use arrow_array::{RecordBatch, RecordBatchOptions};
-use arrow_schema::{Schema, SchemaRef};
-use starsnap_catalog::layout::{TableLayout, TabletPlace};
-use starsnap_catalog::snapshot::{PartitionKind, TableEntry, TableKind};
-use starsnap_tablet::{TabletError, TabletSchema};
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use starsnap_catalog::layout::TableLayout;
+use starsnap_catalog::snapshot::{TableEntry, TableKind};
+use starsnap_tablet::{Named, TabletError, TabletSchema};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -64,7 +64,7 @@ pub(super) fn plan(options: &ExportOptions, job: &Job<'_>) -> Result<Vec<Result<
         }
         What::Tables { source, table: None, .. } => {
             let tables = source.tables();
-            let chosen = tables.iter().enumerate().filter(|(_, table)| holds_rows(table));
+            let chosen = tables.iter().enumerate().filter(|(_, table)| table.holds_rows());
             Ok(chosen.map(|(at, _)| plan_table(source, at, None, options, job)).collect())
         }
     }
@@ -103,7 +103,7 @@ fn list(
     partition: Option<usize>,
     index: Option<&str>,
 ) -> Result<(Vec<Unit>, u64)> {
-    if !holds_rows(entry) {
+    if !entry.holds_rows() {
         let reason = match entry.kind {
             TableKind::View => "it is a view, which stores no rows",
             _ => "it is a shared-data or external table, whose data no backup holds",
@@ -111,17 +111,8 @@ fn list(
         return Err(RestoreError::new(ErrorKind::Unsupported, "export table", &entry.name, reason));
     }
     check_index(entry, index)?;
-    // StarRocks' own partition for rows to come has none; those of a REPLACE under way are not part of the table.
-    let normal = |at: usize| entry.partitions.get(at).is_some_and(|p| p.kind == PartitionKind::Normal);
-    let chosen = |place: &TabletPlace| {
-        partition.map_or_else(|| normal(place.partition), |only| place.partition == only) && {
-            let physical = entry.partitions.get(place.partition).and_then(|p| p.physicals.get(place.physical));
-            let found = physical.and_then(|p| p.indexes.get(place.index));
-            found.is_some_and(|found| index.map_or(found.base, |name| found.name == name))
-        }
-    };
     let (mut units, mut partitions) = (Vec::new(), HashSet::new());
-    for place in TableLayout::of(entry).tablets.iter().filter(|place| chosen(place)) {
+    for place in TableLayout::of(entry).tablets_with_rows(entry, partition, index) {
         let listed = source.tablet(table, place).map_err(|problems| {
             RestoreError::new(ErrorKind::Damaged, "export table", &entry.name, problems.join("; "))
         })?;
@@ -202,7 +193,7 @@ impl TablePlan {
 /// Rows of a tablet, batch by batch.
 pub(super) struct RowStream {
     pub(super) schema: SchemaRef,
-    rows: Box<dyn Iterator<Item = starsnap_tablet::Result<RecordBatch>>>,
+    rows: Named<Box<dyn Iterator<Item = starsnap_tablet::Result<RecordBatch>>>>,
     path: String,
 }
 
@@ -220,9 +211,8 @@ impl Content {
             let rows = tablet.rows(Some(&names), &read).map_err(failed)?;
             (rows.schema(), Box::new(rows))
         };
-        let fields = schema.fields().iter().zip(&self.columns);
-        let fields = fields.map(|(field, column)| field.as_ref().clone().with_name(&column.name));
-        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let rows = Named::new(rows, &schema, self.columns.iter().map(|column| &*column.name));
+        let schema = rows.schema();
         Ok(RowStream { schema, rows, path: unit.path.clone() })
     }
 }
@@ -231,12 +221,6 @@ impl Iterator for RowStream {
     type Item = Result<RecordBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let batch = self.rows.next()?.map_err(|error| tablet_error(&self.path, error));
-        Some(batch.and_then(|batch| {
-            let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-            let columns = batch.columns().to_vec();
-            RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
-                .map_err(|error| RestoreError::new(ErrorKind::Damaged, "read tablet", &self.path, error.to_string()))
-        }))
+        Some(self.rows.next()?.map_err(|error| tablet_error(&self.path, error)))
     }
 }

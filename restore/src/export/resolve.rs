@@ -3,11 +3,11 @@
 use crate::access::Access;
 use crate::error::{ErrorKind, RestoreError, Result};
 use crate::source::Source;
-use crate::warehouse::is_header;
 use starsnap_catalog::layout::{self, TableLayout};
-use starsnap_catalog::snapshot::{PartitionKind, TableEntry, TableKind};
+use starsnap_catalog::snapshot::{PartitionKind, TableEntry};
 use starsnap_repository::cache::IndexCache;
 use starsnap_repository::{Location, Repository};
+use starsnap_tablet::meta::is_header;
 use std::path::{Path, PathBuf};
 
 /// Tables, one table, one partition, or one tablet.
@@ -138,7 +138,7 @@ fn find_table(source: &Source, name: &str) -> Result<usize> {
     let exact = tables.iter().position(|table| table.name == name);
     let found = exact.or_else(|| tables.iter().position(|table| layout::escape(&table.name) == name));
     found.ok_or_else(|| {
-        let names: Vec<&str> = tables.iter().filter(|table| holds_rows(table)).map(|table| &*table.name).collect();
+        let names: Vec<&str> = tables.iter().filter(|table| table.holds_rows()).map(|table| &*table.name).collect();
         let reason = format!("{} has no such table", source.describe());
         RestoreError::new(ErrorKind::NoSuchObject, "export table", name, reason)
             .advise(format!("it has {}", names.join(", ")))
@@ -154,9 +154,4 @@ fn find_partition(entry: &TableEntry, name: &str) -> Result<usize> {
         RestoreError::new(ErrorKind::NoSuchObject, "export partition", name, format!("table {} has none", entry.name))
             .advise(format!("it has {}", names.join(", ")))
     })
-}
-
-/// True for what stores rows: tables and materialized views.
-pub(super) fn holds_rows(entry: &TableEntry) -> bool {
-    matches!(entry.kind, TableKind::Table | TableKind::MaterializedView)
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{ErrorKind, RestoreError, Result};
 use crate::source::{Source, SourceFile};
-use crate::warehouse::{is_header, read_file};
+use crate::warehouse::read_file;
 use starsnap_repository::md5;
 use starsnap_tablet::{ReadAt, Tablet, TabletError, TabletMeta, TabletSchema};
 use std::collections::HashMap;
@@ -49,33 +49,14 @@ impl Unit {
 
     /// Reads the metadata.
     pub(super) fn meta(&self, runtime: &Handle) -> Result<TabletMeta> {
-        let names = self.names()?;
         let failed = |error: TabletError| tablet_error(&self.path, error);
-        let Some(header) = names.iter().find(|name| is_header(name)) else {
-            let reason = "its header is missing: neither .hdr nor meta is there";
-            return Err(RestoreError::new(ErrorKind::Damaged, "read tablet", &self.path, reason));
-        };
-        let bytes = self.read(header, runtime)?;
-        if header == "meta" {
-            return TabletMeta::from_snapshot_meta(&bytes).map_err(failed);
-        }
-        let mut meta = TabletMeta::from_header(&bytes).map_err(failed)?;
-        if let Some(delta) = names.iter().find(|name| name.ends_with(".dcgs_snapshot")) {
-            meta.add_delta_columns(&self.read(delta, runtime)?).map_err(failed)?;
-        }
-        Ok(meta)
+        TabletMeta::of_files(&self.names()?, |name| self.read(name, runtime), failed)
     }
 
     /// The tablet, its rows presented with `schema`, the newest of its table.
     pub(super) fn open(&self, schema: &TabletSchema, runtime: &Handle) -> Result<Tablet> {
         let mut meta = self.meta(runtime)?;
-        if meta.schema != *schema {
-            // Rowsets that name no schema of their own were written with the tablet's.
-            for rowset in &mut meta.rowsets {
-                rowset.schema.get_or_insert_with(|| meta.schema.clone());
-            }
-            meta.schema = schema.clone();
-        }
+        meta.present_with(schema);
         let (files, runtime) = (self.files.clone(), runtime.clone());
         Ok(Tablet::new(meta, move |name: &str| files.open(name, &runtime)))
     }

@@ -5,8 +5,8 @@ use super::report::{Finding, FindingKind, Level, Looked};
 use crate::error::RestoreError;
 use crate::progress::Progress;
 use crate::source::{Source, SourceFile, Stored};
-use crate::warehouse::is_header;
 use starsnap_repository::md5::{self, Hasher};
+use starsnap_tablet::meta::is_header;
 use starsnap_tablet::{
     BitmapAs, ErrorKind, KeysType, LargeIntAs, ReadAt, ReadOptions, RowsetMeta, Segment, Tablet, TabletError,
     TabletMeta, TextAs, expected_files,

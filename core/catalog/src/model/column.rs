@@ -51,6 +51,12 @@ impl Column {
     pub fn id(&self) -> &str {
         self.column_id.as_deref().unwrap_or(&self.name)
     }
+
+    /// The names under which tablets may have the column, likeliest first: they keep the one that it was made with.
+    pub fn stored_names(&self) -> impl Iterator<Item = &str> {
+        let names = [Some(self.id()), self.physical_name.as_deref(), Some(&*self.name)];
+        names.into_iter().flatten().filter(|name| !name.is_empty())
+    }
 }
 
 /// An expression as SQL text.

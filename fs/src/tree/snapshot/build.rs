@@ -1,8 +1,9 @@
 //! From a snapshot's layout to numbered records.
 
+use super::super::rows::{RowsFormat, RowsItem};
 use super::{Item, Owner, Record};
-use starsnap_catalog::layout::{SnapshotLayout, TableLayout, escape, give_way};
-use starsnap_catalog::snapshot::TableKind;
+use starsnap_catalog::layout::{ROWS_CSV, ROWS_JSONL, SnapshotLayout, TableLayout, escape, give_way};
+use starsnap_catalog::snapshot::{PartitionKind, TableEntry, TableKind};
 use starsnap_repository::OpenSnapshot;
 use starsnap_repository::snapshot::TabletKey;
 use std::collections::{BTreeMap, VecDeque};
@@ -61,8 +62,8 @@ impl Directory {
     }
 }
 
-/// Lays out everything of `open`.
-pub(super) fn build(open: &mut OpenSnapshot) -> Built {
+/// Lays out everything of `open`; files of rows where they are wanted.
+pub(super) fn build(open: &mut OpenSnapshot, rows: bool) -> Built {
     let layout = SnapshotLayout::of(&open.catalog);
     let mut owners = vec![None; open.tablets.len()];
     let mut root = Directory::default();
@@ -71,7 +72,10 @@ pub(super) fn build(open: &mut OpenSnapshot) -> Built {
         if table.kind == TableKind::View {
             root.put(name, Item::SchemaSql(number));
         } else if let Some(directory) = root.put(name, Item::Table(number)) {
-            fill_table(directory, open, at, number, &mut owners);
+            let layout = fill_table(directory, open, at, number, &mut owners);
+            if let Some(layout) = layout.filter(|_| rows && table.holds_rows()) {
+                fill_rows(directory, &layout, table, number);
+            }
         }
     }
     for (name, number) in layout.functions.iter().zip(0..) {
@@ -91,8 +95,14 @@ pub(super) fn build(open: &mut OpenSnapshot) -> Built {
     Built { records, places, owners }
 }
 
-fn fill_table(directory: &mut Directory, open: &OpenSnapshot, at: usize, number: u32, owners: &mut [Option<Owner>]) {
-    let Some(entry) = open.catalog.tables.get(at) else { return };
+fn fill_table(
+    directory: &mut Directory,
+    open: &OpenSnapshot,
+    at: usize,
+    number: u32,
+    owners: &mut [Option<Owner>],
+) -> Option<TableLayout> {
+    let entry = open.catalog.tables.get(at)?;
     let layout = TableLayout::of(entry);
     for (name, partition) in layout.partition_dirs.iter().zip(0..) {
         directory.put(name, Item::Partition { table: number, partition });
@@ -126,6 +136,25 @@ fn fill_table(directory: &mut Directory, open: &OpenSnapshot, at: usize, number:
     }
     directory.put(&layout.table_json, Item::TableJson(number));
     directory.put(&layout.schema_sql, Item::SchemaSql(number));
+    Some(layout)
+}
+
+/// Files of rows: of the table, and of each partition that can have some.
+fn fill_rows(directory: &mut Directory, layout: &TableLayout, entry: &TableEntry, table: u32) {
+    let rows = |partition, format| Item::Rows(RowsItem { table, partition, format });
+    directory.put(&layout.rows_csv, rows(None, RowsFormat::Csv));
+    directory.put(&layout.rows_jsonl, rows(None, RowsFormat::JsonLines));
+    for ((name, partition), number) in layout.partition_dirs.iter().zip(&entry.partitions).zip(0..) {
+        if partition.kind != PartitionKind::Normal {
+            continue;
+        }
+        let Some(Entry { below, .. }) = directory.0.get_mut(name) else { continue };
+        for (ours, format) in [(ROWS_CSV, RowsFormat::Csv), (ROWS_JSONL, RowsFormat::JsonLines)] {
+            // A rollup may have the name.
+            let name = give_way(ours, |name| below.0.contains_key(name));
+            below.put(&name, rows(Some(number), format));
+        }
+    }
 }
 
 /// What stands in the repository and no catalog knows, under its stored path below the label's directory.
