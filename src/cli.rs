@@ -3,6 +3,7 @@
 mod export;
 mod jobs;
 mod look;
+mod rows;
 mod values;
 
 pub use values::parse_size;
@@ -10,6 +11,7 @@ pub use values::parse_size;
 pub use export::{ExportArgs, ExportFormat, LargeInt, Text};
 pub use jobs::{BackupArgs, InitArgs, RestoreArgs, SqlArgs, VerifyArgs};
 pub use look::{LsArgs, MountArgs, SnapshotsArgs};
+pub use rows::{HeadArgs, InspectArgs};
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
@@ -133,6 +135,8 @@ pub enum Command {
     Backup(BackupArgs),
     Sql(SqlArgs),
     Export(ExportArgs),
+    Head(HeadArgs),
+    Inspect(InspectArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
 }

@@ -3,7 +3,9 @@
 mod backup;
 mod export;
 mod generate;
+mod head;
 mod init;
+mod inspect;
 mod ls;
 mod mount;
 mod properties;
@@ -54,6 +56,8 @@ pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Backup(args) => wait(backup::backup(args, &globals)),
         Command::Sql(args) => sql::sql(args, &globals),
         Command::Export(args) => wait(export::export(args, &globals)),
+        Command::Head(args) => wait(head::head_command(args, &globals)),
+        Command::Inspect(args) => wait(inspect::inspect(args, &globals)),
         Command::Completions(args) => generate::completions(&args),
         Command::Man(args) => generate::man(&args),
     }

@@ -23,7 +23,7 @@ pub struct MountHelper {
     /// An existing directory
     #[arg(value_hint = ValueHint::DirPath)]
     pub mountpoint: PathBuf,
-    /// Options, separated by commas: ro, allow_other, nonempty, repository_name=NAME, cache_dir=DIR, no_cache, memory=SIZE, cache=DIR, cache_size=SIZE, config=FILE, properties_file=FILE, property=NAME=VALUE; those for mount(8) and systemd are ignored
+    /// Options, separated by commas: ro, allow_other, nonempty, no_rows, repository_name=NAME, cache_dir=DIR, no_cache, memory=SIZE, cache=DIR, cache_size=SIZE, config=FILE, properties_file=FILE, property=NAME=VALUE; those for mount(8) and systemd are ignored
     #[arg(short = 'o', value_name = "OPTIONS")]
     pub options: Vec<String>,
     /// Check everything, mount nothing
@@ -88,6 +88,8 @@ pub struct Options {
     pub cache_size: Option<u64>,
     /// Mount over a directory that is not empty.
     pub nonempty: bool,
+    /// Show no `rows.csv` and `rows.jsonl`.
+    pub no_rows: bool,
 }
 
 /// Who wrote the options: a person may be told that `rw` cannot be had, mount(8) adds it by itself.
@@ -161,6 +163,7 @@ impl Options {
         match (name, value) {
             ("allow_other", None) => self.allow_other = true,
             ("nonempty", None) => self.nonempty = true,
+            ("no_rows", None) => self.no_rows = true,
             ("no_cache", None) => self.no_cache = true,
             ("repository_name", Some(value)) if !value.is_empty() => self.repository_name = Some(value.to_owned()),
             ("cache_dir", Some(value)) if value.starts_with('/') => self.cache_dir = Some(value.into()),
@@ -191,7 +194,7 @@ impl Options {
             _ if from == From::SloppyMount => {}
             _ => {
                 return Err(format!(
-                    "option `{}` is unknown; known are ro, allow_other, nonempty, repository_name=NAME, cache_dir=DIR, no_cache, memory=SIZE, cache=DIR, cache_size=SIZE, config=FILE, properties_file=FILE, property=NAME=VALUE",
+                    "option `{}` is unknown; known are ro, allow_other, nonempty, no_rows, repository_name=NAME, cache_dir=DIR, no_cache, memory=SIZE, cache=DIR, cache_size=SIZE, config=FILE, properties_file=FILE, property=NAME=VALUE",
                     crate::output::printable(option)
                 ));
             }

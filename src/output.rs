@@ -3,7 +3,7 @@
 use serde::Serialize;
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use unicode_width::UnicodeWidthStr as _;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// Standard output. A reader that goes away (`starsnap ls | head`) is no failure.
 pub struct Output {
@@ -87,6 +87,28 @@ pub fn table(columns: &[Align], rows: &[Vec<String>]) -> String {
         text.push('\n');
     }
     text
+}
+
+/// `text` cut off so that it takes `width` columns at most, the last one then a `…`.
+pub fn shorten(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let (mut short, mut taken) = (String::new(), 1);
+    for c in text.chars() {
+        taken += c.width().unwrap_or(0);
+        if taken > width {
+            break;
+        }
+        short.push(c);
+    }
+    short.push('…');
+    short
+}
+
+/// Columns of the terminal that standard output is.
+pub fn terminal_width() -> usize {
+    terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0).max(20))
 }
 
 /// A size for people: `17 B`, `4.2 KiB`, `1.5 GiB`.

@@ -3,6 +3,7 @@
 mod columns;
 mod encode;
 mod format;
+pub mod inspect;
 mod output;
 mod parallel;
 mod plan;

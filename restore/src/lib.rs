@@ -5,7 +5,7 @@
 //! options and listeners, and returns reports.
 //!
 //! * [`source`]: what is restored from.
-//! * [`restore`], [`backup`], [`export`], [`survey`], [`verify`]: the jobs.
+//! * [`restore`], [`backup`], [`export`], [`survey`], [`verify`]: the jobs; [`head`] and [`inspect`](export::inspect): a look inside.
 //! * [`statement`]: the manual's statements, from text; [`session`]: running them; [`registry`]: repositories by name.
 //! * [`report`], [`progress`], [`error`]: what they say.
 
@@ -15,6 +15,7 @@ mod commit;
 mod complete;
 pub mod error;
 pub mod export;
+pub mod head;
 mod limiter;
 mod merge;
 mod objects;

@@ -21,7 +21,10 @@ pub struct MountArgs {
     /// Let other users see the mount (as non-root this needs user_allow_other in /etc/fuse.conf)
     #[arg(long)]
     pub allow_other: bool,
-    /// Options as mount(8) writes them, separated by commas: ro, allow_other, nonempty, repository_name=…, cache_dir=…, no_cache, memory=…, cache=…, cache_size=…, config=…,
+    /// Show no rows.csv and rows.jsonl in tables and partitions, so that `cp -r` and `grep -r` decode nothing
+    #[arg(long)]
+    pub no_rows: bool,
+    /// Options as mount(8) writes them, separated by commas: ro, allow_other, nonempty, no_rows, repository_name=…, cache_dir=…, no_cache, memory=…, cache=…, cache_size=…, config=…,
     /// properties_file=…, property=NAME=VALUE
     #[arg(short = 'o', value_name = "OPTIONS")]
     pub options: Vec<String>,

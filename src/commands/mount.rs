@@ -30,6 +30,7 @@ pub fn mount(args: MountArgs, mut globals: Globals) -> anyhow::Result<Outcome> {
     let mut options = Options::parse(&args.options, mount_helper::From::Person)
         .map_err(|problem| RestoreError::new(ErrorKind::Usage, "mount", &args.repository.repository, problem))?;
     options.allow_other |= args.allow_other;
+    options.no_rows |= args.no_rows;
     options.repository_name = args.repository.repository_name.or(options.repository_name);
     globals.no_cache |= options.no_cache;
     globals.cache_dir = globals.cache_dir.or_else(|| options.cache_dir.clone());
@@ -155,7 +156,11 @@ async fn serve(request: &Request, globals: &Globals, ready: impl FnOnce()) -> an
     options.nonempty = request.options.nonempty;
     options.name = repository.storage().describe();
     options.reading = repository.reading().clone();
-    let tree = Tree::new(Arc::new(repository), index_cache(globals), tree::Options::default());
+    let tree = Tree::new(
+        Arc::new(repository),
+        index_cache(globals),
+        tree::Options { rows: !request.options.no_rows, ..tree::Options::default() },
+    );
     run_foreground(Arc::new(tree), &options, ready).await?;
     Ok(Outcome::Done)
 }

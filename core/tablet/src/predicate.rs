@@ -52,6 +52,17 @@ pub enum Op {
 }
 
 impl Op {
+    fn sign(self) -> &'static str {
+        match self {
+            Op::Eq => "=",
+            Op::Ne => "!=",
+            Op::Lt => "<",
+            Op::Le => "<=",
+            Op::Gt => ">",
+            Op::Ge => ">=",
+        }
+    }
+
     pub(crate) fn holds(self, ordering: Ordering) -> bool {
         match self {
             Op::Eq => ordering.is_eq(),
@@ -96,6 +107,36 @@ fn split(text: &[u8]) -> Option<TextCondition<'_>> {
         _ => return None,
     };
     (at > 0).then_some(TextCondition::IsNull(&name[..at], negated))
+}
+
+/// The conditions of a stored predicate as text, for people; all of them must be met.
+pub fn conditions(pb: &DeletePredicatePb) -> Vec<String> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let name = |name: &Option<String>| name.clone().unwrap_or_default();
+    let compare = |stored: &Vec<u8>| match split(stored) {
+        Some(TextCondition::Compare(name, op, value)) => format!("{} {} {}", text(name), op.sign(), text(value)),
+        Some(TextCondition::IsNull(name, negated)) => format!("{} IS {}NULL", text(name), not(negated)),
+        None => text(stored),
+    };
+    let mut all: Vec<String> = pb.sub_predicates.iter().map(compare).collect();
+    all.extend(pb.in_predicates.iter().map(|list| {
+        let values: Vec<String> = list.values.iter().map(|value| text(value)).collect();
+        let negated = list.is_not_in.unwrap_or(false);
+        format!("{} {}IN ({})", name(&list.column_name), not(negated), values.join(", "))
+    }));
+    all.extend(pb.binary_predicates.iter().map(|binary| {
+        let (op, value) = (binary.op.as_deref().unwrap_or_default(), binary.value.as_deref().unwrap_or_default());
+        format!("{} {op} {}", name(&binary.column_name), text(value))
+    }));
+    all.extend(pb.is_null_predicates.iter().map(|null| {
+        let negated = null.is_not_null.unwrap_or(false);
+        format!("{} IS {}NULL", name(&null.column_name), not(negated))
+    }));
+    all
+}
+
+fn not(negated: bool) -> &'static str {
+    if negated { "NOT " } else { "" }
 }
 
 impl DeletePredicate {

@@ -1,5 +1,6 @@
 //! Segment files (`.dat`, `.cols`): the footer, and the way to a column's pages.
 
+mod describe;
 mod verify;
 
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use crate::proto;
 use crate::proto::segment::{ColumnMetaPb, SegmentFooterPb};
 use crate::source::ReadAt;
 
+pub use describe::{ColumnDescription, ZoneDescription};
 pub use verify::PageCount;
 
 const MAGIC: [u8; 4] = *b"D0R1";
@@ -34,6 +36,11 @@ impl Segment {
     /// How many rows the segment stores, dead ones included.
     pub fn num_rows(&self) -> u64 {
         u64::from(self.footer.num_rows.unwrap_or(0))
+    }
+
+    /// Length of the file in bytes.
+    pub fn file_size(&self) -> u64 {
+        self.file.len()
     }
 
     /// The footer as it is stored.

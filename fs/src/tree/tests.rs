@@ -191,3 +191,53 @@ async fn outage_is_covered_by_the_last_list() {
     *source.labels.lock().unwrap() = Ok(vec![label("m", &[TIME])]);
     assert!(tree.lookup("m").await.is_ok() && tree.lookup("l").await.is_err());
 }
+
+#[tokio::test]
+async fn stored_names_win_over_files_of_rows() {
+    use starsnap_catalog::snapshot::*;
+    let index = |id: i64, name: &str, base: bool| IndexEntry {
+        id,
+        name: name.into(),
+        base,
+        schema_hash: 0,
+        tablets: vec![TabletEntry { id: id + 100, listed_files: vec![] }],
+    };
+    let partition = |id: i64, name: &str| PartitionEntry {
+        id,
+        name: name.into(),
+        kind: PartitionKind::Normal,
+        version: 1,
+        physicals: vec![PhysicalEntry {
+            id,
+            version: 1,
+            indexes: vec![index(4, "t", true), index(5, "rows.jsonl", false)],
+        }],
+    };
+    let table = TableEntry {
+        id: 2,
+        name: "t".into(),
+        kind: TableKind::Table,
+        catalog: None,
+        auto_increment_id: None,
+        partitions: vec![partition(3, "rows.csv")],
+    };
+    let mut open = snapshot(vec![]);
+    let key = |index: i64| TabletKey { database: 1, table: 2, physical: 3, index, tablet: index + 100 };
+    open.tablets = [4, 5].map(|index| TabletFiles { key: key(index), files: vec![], problems: vec![] }).into();
+    (open.catalog.database_id, open.catalog.tables) = (1, vec![table]);
+    let tree = Tree::of(fake(vec![label("l", &[TIME])], open), Options::default());
+    let names = async |path: &str| {
+        let children = tree.children(tree.lookup(path).await.unwrap()).await.unwrap();
+        children.into_iter().map(|child| (child.name.to_string(), child.kind == NodeKind::File)).collect::<Vec<_>>()
+    };
+    let shown =
+        |names: &[(&str, bool)]| names.iter().map(|(name, file)| ((*name).to_owned(), *file)).collect::<Vec<_>>();
+    let expected =
+        [("_rows.csv", true), ("rows.csv", false), ("rows.jsonl", true), ("schema.sql", true), ("table.json", true)];
+    assert_eq!(names("l/latest/t").await, shown(&expected));
+    let expected = [("104", false), ("_rows.jsonl", true), ("rows.csv", true), ("rows.jsonl", false)];
+    assert_eq!(names("l/latest/t/rows.csv").await, shown(&expected));
+    // Nothing of the tablets is there, so that there are no rows that could be read.
+    let rows = tree.lookup("l/latest/t/_rows.csv").await.unwrap();
+    assert!(matches!(tree.content(rows).await, Err(FsError::Rows { .. })));
+}

@@ -68,9 +68,18 @@ pub fn require_fuse() {
 
 /// Mounts the repository at `location`.
 pub fn mount_with(location: &Path, change: impl FnOnce(&mut MountOptions)) -> Mount {
+    mount_as(location, quick(), change)
+}
+
+/// Mounts the repository at `location` with these settings of the tree.
+pub fn mount_tree(location: &Path, options: Options) -> Mount {
+    mount_as(location, options, |_| {})
+}
+
+fn mount_as(location: &Path, tree: Options, change: impl FnOnce(&mut MountOptions)) -> Mount {
     require_fuse();
     let dir = tempfile::tempdir().unwrap();
-    let (runtime, tree) = tree_of(location, quick());
+    let (runtime, tree) = tree_of(location, tree);
     let mut options = MountOptions::new(dir.path());
     change(&mut options);
     let mounted = runtime.block_on(mount(tree, &options)).unwrap();
@@ -123,6 +132,11 @@ pub fn files(dir: &Path) -> Vec<PathBuf> {
     }
     found.sort();
     found
+}
+
+/// True for a file of rows.
+pub fn is_rows(path: &Path) -> bool {
+    path.ends_with("rows.csv") || path.ends_with("rows.jsonl")
 }
 
 /// One extended attribute, asked for as tools do: its size first.

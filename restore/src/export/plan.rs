@@ -8,11 +8,11 @@ use super::{ExportOptions, Job};
 use crate::error::{ErrorKind, RestoreError, Result};
 use crate::report::ObjectKind;
 use crate::source::Source;
-use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
+use arrow_array::{RecordBatch, RecordBatchOptions};
+use arrow_schema::{Schema, SchemaRef};
 use starsnap_catalog::layout::TableLayout;
 use starsnap_catalog::snapshot::{TableEntry, TableKind};
-use starsnap_tablet::{Named, TabletError, TabletSchema};
+use starsnap_tablet::{TabletError, TabletSchema};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -193,7 +193,7 @@ impl TablePlan {
 /// Rows of a tablet, batch by batch.
 pub(super) struct RowStream {
     pub(super) schema: SchemaRef,
-    rows: Named<Box<dyn Iterator<Item = starsnap_tablet::Result<RecordBatch>>>>,
+    rows: Box<dyn Iterator<Item = starsnap_tablet::Result<RecordBatch>>>,
     path: String,
 }
 
@@ -211,8 +211,9 @@ impl Content {
             let rows = tablet.rows(Some(&names), &read).map_err(failed)?;
             (rows.schema(), Box::new(rows))
         };
-        let rows = Named::new(rows, &schema, self.columns.iter().map(|column| &*column.name));
-        let schema = rows.schema();
+        let fields = schema.fields().iter().zip(&self.columns);
+        let fields = fields.map(|(field, column)| field.as_ref().clone().with_name(&column.name));
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         Ok(RowStream { schema, rows, path: unit.path.clone() })
     }
 }
@@ -221,6 +222,12 @@ impl Iterator for RowStream {
     type Item = Result<RecordBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        Some(self.rows.next()?.map_err(|error| tablet_error(&self.path, error)))
+        let batch = self.rows.next()?.map_err(|error| tablet_error(&self.path, error));
+        Some(batch.and_then(|batch| {
+            let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+            let columns = batch.columns().to_vec();
+            RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
+                .map_err(|error| RestoreError::new(ErrorKind::Damaged, "read tablet", &self.path, error.to_string()))
+        }))
     }
 }

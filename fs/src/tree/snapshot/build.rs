@@ -5,6 +5,7 @@ use super::{Item, Owner, Record};
 use starsnap_catalog::layout::{ROWS_CSV, ROWS_JSONL, SnapshotLayout, TableLayout, escape, give_way};
 use starsnap_catalog::snapshot::{PartitionKind, TableEntry, TableKind};
 use starsnap_repository::OpenSnapshot;
+use starsnap_repository::repository::INCOMPLETE;
 use starsnap_repository::snapshot::TabletKey;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -65,6 +66,8 @@ impl Directory {
 /// Lays out everything of `open`; files of rows where they are wanted.
 pub(super) fn build(open: &mut OpenSnapshot, rows: bool) -> Built {
     let layout = SnapshotLayout::of(&open.catalog);
+    // What is there of an incomplete backup is nobody's table.
+    let rows = rows && open.timestamp != INCOMPLETE;
     let mut owners = vec![None; open.tablets.len()];
     let mut root = Directory::default();
     for (at, table) in open.catalog.tables.iter().enumerate() {
