@@ -375,7 +375,7 @@ async fn every_table_and_partition_has_files_of_rows() {
             .map(|child| (child.name.to_string(), child.kind))
             .collect::<Vec<_>>()
     };
-    let incomplete = list("broken_upload/incomplete/users").await;
+    let incomplete = list("broken_upload/incomplete/sr_member").await;
     assert!(incomplete.iter().any(|(name, _)| name == "table.json"), "{incomplete:?}");
     assert!(incomplete.iter().all(|(name, _)| !name.starts_with("rows.")), "{incomplete:?}");
     for (name, kind) in list("sr_hub_full/latest/").await {
