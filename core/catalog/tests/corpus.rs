@@ -9,10 +9,12 @@ use std::path::Path;
 
 const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus");
 
+/// Name and work of a fuzz target.
+type Target = (&'static str, fn(&[u8]));
+
 #[test]
 fn kept_inputs_do_no_harm() {
-    let all: [(&str, fn(&[u8])); 3] =
-        [("info", targets::info), ("backup_meta", targets::backup_meta), ("range", targets::range)];
+    let all: [Target; 3] = [("info", targets::info), ("backup_meta", targets::backup_meta), ("range", targets::range)];
     for (name, target) in all {
         let inputs = fs::read_dir(Path::new(CORPUS).join(name)).unwrap_or_else(|e| panic!("corpus of {name}: {e}"));
         let mut tried = 0;

@@ -16,7 +16,10 @@ use starsnap_tablet::{BitmapAs, HllAs, LogicalType, ReadAt, ReadOptions, Segment
 const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus");
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/tablets");
 
-const TARGETS: [(&str, fn(&[u8])); 16] = [
+/// Name and work of a fuzz target.
+type Target = (&'static str, fn(&[u8]));
+
+const TARGETS: [Target; 16] = [
     ("bitshuffle", targets::bitshuffle),
     ("rle", targets::rle),
     ("frame_of_reference", targets::frame_of_reference),
