@@ -234,10 +234,9 @@ fn every_changed_byte_and_every_truncation_is_an_error_or_changes_nothing() {
 }
 
 /// `meta` has no checksum of its own, so that some changed bytes make other rows, or other versions and names, and nothing in the
-/// tablet tells. In a repository it is the md5 behind the file's name that tells (the export job compares it before the file is
-/// parsed; `restore/tests/damaged_meta.rs`); a bare tablet directory has no such protection. What holds here is that nothing
-/// panics and memory stays bounded (checked with the other files); this test keeps the claim honest: were there a checksum, it
-/// would fail.
+/// tablet tells. In a repository it is the md5 behind the file's name that tells: verifications and exports compare it before they
+/// parse the file. A bare tablet directory has no such protection. What holds here is that nothing panics and memory stays bounded
+/// (checked with the other files); this test keeps the claim honest: were there a checksum, it would fail.
 #[test]
 fn a_changed_snapshot_meta_is_for_its_md5_to_notice() {
     let (mut refused, mut unnoticed) = (0, 0);
