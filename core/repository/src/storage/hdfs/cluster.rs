@@ -25,6 +25,7 @@ use tokio::time::{Instant, timeout};
 const GRACE: Duration = Duration::from_millis(500);
 /// A call that goes on for so many of its deadlines is given up although it makes progress.
 const MOST_ROUNDS: u32 = 20;
+const BEST_EFFORT: &str = "dfs.client.block.write.replace-datanode-on-failure.best-effort";
 /// There are no configuration files in it: we read them ourselves.
 const NO_DIRECTORY: &str = "/dev/null/none";
 
@@ -319,6 +320,10 @@ impl Cluster {
         if setup.kerberos && config.get("dfs.data.transfer.protection").is_none() {
             // Without it the client does not greet secure DataNodes as they expect; which level is used is theirs to say.
             config.set("dfs.data.transfer.protection", "authentication,integrity,privacy");
+        }
+        if config.get(BEST_EFFORT).is_none() {
+            // Where all DataNodes are in a pipeline and one dies, no other can take its place; the NameNode copies the block later.
+            config.set(BEST_EFFORT, "true");
         }
         config.set("dfs.client.socket-timeout", setup.patience.data.as_millis().to_string());
         // Every NameNode once; trying again is our business.

@@ -4,7 +4,7 @@
 
 use super::HdfsStorage;
 use super::cluster::{Cluster, Progress};
-use super::refusal::{Again, Refusal, first_line};
+use super::refusal::{Again, Refusal};
 use crate::error::{ErrorKind, RepositoryError, Result};
 use crate::storage::Writer;
 use async_trait::async_trait;
@@ -186,8 +186,8 @@ fn broken(refusal: Refusal) -> Refusal {
     match refusal.kind {
         ErrorKind::PermissionDenied | ErrorKind::Io => refusal,
         _ => {
-            let reason = format!("a block could not be written: {}", first_line(&refusal.reason));
-            let advice = "check that DataNodes are up, have room, and can be reached from here";
+            let reason = format!("a block could not be written: {}", refusal.reason);
+            let advice = "check that NameNode and DataNodes are up, have room, and can be reached from here (`dfs.client.use.datanode.hostname` = true uses their names)";
             Refusal { again: Again::Same, ..Refusal::unavailable(reason, advice) }
         }
     }
