@@ -115,7 +115,36 @@ pub struct SpeedArgs {
     pub max_speed: Option<u64>,
 }
 
+/// How fast, in the manual's words for downloads.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct DownloadArgs {
+    /// As --workers, under StarRocks' name; 0 for as many as there are processors
+    #[arg(long, value_name = "N", conflicts_with = "workers")]
+    pub download_worker_count: Option<usize>,
+    /// As --max-speed, under StarRocks' name: KB (1024 bytes) per second, 0 for no limit
+    #[arg(long, value_name = "KBPS", conflicts_with = "max_speed")]
+    pub max_download_speed_kbps: Option<u64>,
+}
+
+/// How fast, in the manual's words for uploads.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct UploadArgs {
+    /// As --workers, under StarRocks' name; 0 for as many as there are processors
+    #[arg(long, value_name = "N", conflicts_with = "workers")]
+    pub upload_worker_count: Option<usize>,
+    /// As --max-speed, the twin of StarRocks' max_download_speed_kbps: KB (1024 bytes) per second, 0 for no limit
+    #[arg(long, value_name = "KBPS", conflicts_with = "max_speed")]
+    pub max_upload_speed_kbps: Option<u64>,
+}
+
 impl SpeedArgs {
+    /// The same, with what StarRocks' names say.
+    #[must_use]
+    pub fn or(self, workers: Option<usize>, kbps: Option<u64>) -> SpeedArgs {
+        let speed = kbps.filter(|kbps| *kbps > 0).map(|kbps| kbps.saturating_mul(1024));
+        SpeedArgs { workers: workers.and_then(NonZeroUsize::new).or(self.workers), max_speed: speed.or(self.max_speed) }
+    }
+
     /// Files worked on at once.
     pub fn workers(&self) -> usize {
         self.workers

@@ -1,7 +1,6 @@
 //! The backup job: from the warehouse into a new snapshot of a repository.
 
 use crate::error::{ErrorKind, RestoreError, Result};
-use crate::limiter::Limiter;
 use crate::objects::{self, Objects};
 use crate::progress::{Cancel, Progress};
 use crate::report::{BackupReport, ObjectKind, TableReport, TableStatus};
@@ -14,13 +13,14 @@ use futures::{StreamExt, TryStreamExt};
 use starsnap_catalog::layout::TableLayout;
 use starsnap_catalog::snapshot::{PartitionKind, TableEntry, TableKind};
 use starsnap_catalog::write::{self, NewSnapshot};
+use starsnap_repository::limiter::Limiter;
 use starsnap_repository::md5::Hasher;
 use starsnap_repository::writer::SnapshotWriter;
 use starsnap_repository::{Location, Repository, TabletKey};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Makes an empty repository at `location`.
@@ -42,7 +42,7 @@ pub struct BackupOptions {
     pub partitions: Vec<String>,
     /// Files in transfer at once; at least 1.
     pub workers: usize,
-    /// For all workers together. Holds over the files as they are read; a file is handed to the store when all of it has been.
+    /// For all workers together: of what is written. Files that the repository holds already are not, nor is what is read for their md5.
     pub max_speed_bytes_per_second: Option<u64>,
 }
 
@@ -78,7 +78,9 @@ pub(crate) async fn backup_wanted(
 ) -> Result<BackupReport> {
     let begun = Instant::now();
     // First of all, as a label in use makes all else pointless.
-    let writer = SnapshotWriter::begin(&options.repository, &options.label).await?;
+    let limiter = Arc::new(Limiter::new(options.max_speed_bytes_per_second));
+    let repository = options.repository.limited(None, Some(limiter));
+    let writer = SnapshotWriter::begin(&repository, &options.label).await?;
     let gathered = {
         let options = options.clone();
         let dir = warehouse::database_dir(&options.warehouse, &options.database);
@@ -96,15 +98,16 @@ pub(crate) async fn backup_wanted(
     progress.started(uploads.len() as u64, uploads.iter().map(|upload| upload.file.size).sum());
 
     let mut tables: Vec<TableReport> = parts.iter().map(report).collect();
-    let job = Job { source, writer, limiter: Limiter::new(options.max_speed_bytes_per_second), progress, cancel };
-    let reused: Vec<AtomicU64> = tables.iter().map(|_| AtomicU64::new(0)).collect();
+    let job = Job { source, writer, progress, cancel };
+    let tallies: Vec<Tally> = tables.iter().map(|_| Tally::default()).collect();
     let sent = futures::stream::iter(uploads).map(|upload| {
-        let (job, parts, reused) = (&job, &parts, &reused);
+        let (job, parts, tallies) = (&job, &parts, &tallies);
         async move {
+            let begun = Instant::now();
             let name = parts.get(upload.table).map_or("", |part| &part.entry.name);
             let written = job.put(&upload, name).await?;
-            if let (false, Some(count)) = (written, reused.get(upload.table)) {
-                count.fetch_add(1, Ordering::Relaxed);
+            if let Some(tally) = tallies.get(upload.table) {
+                tally.count(written, begun);
             }
             Ok::<(), RestoreError>(())
         }
@@ -117,8 +120,9 @@ pub(crate) async fn backup_wanted(
     let meta = starsnap_catalog::meta::write(&meta).map_err(failed)?;
     let Job { writer, progress, .. } = job;
     writer.commit(meta.into(), info.to_bytes().into(), &timestamp).await?;
-    for (table, reused) in tables.iter_mut().zip(&reused) {
-        table.reused_files = reused.load(Ordering::Relaxed);
+    for (table, tally) in tables.iter_mut().zip(&tallies) {
+        table.reused_files = tally.reused.load(Ordering::Relaxed);
+        table.seconds = tally.seconds();
         progress.table_done(table);
     }
     Ok(BackupReport {
@@ -140,11 +144,36 @@ fn stopped(label: &str) -> RestoreError {
         .advise("run the same command again: it goes on where it stopped; until then the label counts as incomplete")
 }
 
+/// What is counted of a table.
+#[derive(Default)]
+struct Tally {
+    /// Files that were there already.
+    reused: AtomicU64,
+    /// When its first file was begun, and its last one done.
+    span: Mutex<Option<(Instant, Instant)>>,
+}
+
+impl Tally {
+    fn count(&self, written: bool, begun: Instant) {
+        self.reused.fetch_add(u64::from(!written), Ordering::Relaxed);
+        let mut span = self.span.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = span.map_or(begun, |(first, _)| first.min(begun));
+        *span = Some((first, Instant::now()));
+    }
+
+    fn seconds(&self) -> f64 {
+        let span = self.span.lock().unwrap_or_else(PoisonError::into_inner);
+        span.map_or(0.0, |(first, last)| last.duration_since(first).as_secs_f64())
+    }
+}
+
+/// Bytes that are read at a time for a file's md5.
+const PIECE: u64 = 1 << 20;
+
 /// What all uploads share.
 struct Job {
     source: Source,
     writer: SnapshotWriter,
-    limiter: Limiter,
     progress: Arc<dyn Progress>,
     cancel: Cancel,
 }
@@ -156,12 +185,10 @@ impl Job {
         let mut reader = self.source.open(file, &self.limiter).await?;
         let (mut hasher, mut left) = (Hasher::default(), file.size);
         while left > 0 {
-            let piece = self.limiter.piece().min(left);
-            tokio::select! {
-                biased;
-                () = self.cancel.cancelled() => return Err(RestoreError::interrupted(&upload.path)),
-                () = self.limiter.wait(piece) => {}
+            if self.cancel.is_cancelled() {
+                return Err(RestoreError::interrupted(&upload.path));
             }
+            let piece = PIECE.min(left);
             let bytes = reader.next(piece).await?;
             hasher = crate::blocking(move || {
                 hasher.update(&bytes);
@@ -170,10 +197,6 @@ impl Job {
             .await
             .map_err(|error| RestoreError::io("read", Path::new(&file.shown()), error))?;
             left -= piece;
-            self.progress.advanced(piece);
-        }
-        if self.cancel.is_cancelled() {
-            return Err(RestoreError::interrupted(&upload.path));
         }
         let md5 = hasher.finish();
         if let Some(known) = file.md5.filter(|known| *known != md5) {
@@ -182,7 +205,18 @@ impl Job {
                 "restore the table again; if the change is meant, remove the file's attribute user.starsnap.md5",
             ));
         }
-        let written = self.writer.put(&upload.key, &file.name, md5, file.size, Path::new(&file.shown())).await?;
+        let shown = file.shown();
+        let advanced = |bytes| self.progress.advanced(bytes);
+        let put = self.writer.put_telling(&upload.key, &file.name, md5, file.size, Path::new(&shown), &advanced);
+        // One that is given up leaves nothing under its name.
+        let written = tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => return Err(RestoreError::interrupted(&upload.path)),
+            written = put => written?,
+        };
+        if !written {
+            self.progress.advanced(file.size);
+        }
         self.progress.file_done(table, &upload.path);
         Ok(written)
     }

@@ -16,7 +16,6 @@ mod complete;
 pub mod error;
 pub mod export;
 pub mod head;
-mod limiter;
 mod merge;
 mod objects;
 mod plan;

@@ -2,7 +2,6 @@
 
 use crate::commit::commit;
 use crate::error::{ErrorKind, RestoreError, Result};
-use crate::limiter::Limiter;
 use crate::objects::{self, Addition};
 use crate::plan::{Existing, Plan, PlanFile, plan};
 use crate::progress::{Cancel, Progress};
@@ -14,6 +13,7 @@ use crate::{complete, select, warehouse};
 use futures::StreamExt;
 use starsnap_catalog::ddl::Context;
 use starsnap_catalog::snapshot::TableKind;
+use starsnap_repository::limiter::Limiter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -90,16 +90,22 @@ async fn run(
     let tasks = plan_all(&options, &chosen).await?;
     check_space(&chosen.database_dir, &tasks)?;
     let plans = || tasks.iter().filter_map(|task| task.planned.as_ref().ok());
-    progress.started(plans().map(|plan| plan.files.len() as u64).sum(), plans().map(Plan::bytes).sum());
+    // Where nothing can be restored, the reasons are all there is to say.
+    let nothing = !tasks.is_empty() && plans().next().is_none();
+    if !nothing {
+        progress.started(plans().map(|plan| plan.files.len() as u64).sum(), plans().map(Plan::bytes).sum());
+    }
 
     let workers = options.workers.max(1);
     let context = Arc::new(Context { database: chosen.database.clone(), ..options.source.context() });
-    let transfer = Arc::new(Transfer {
-        source: options.source.clone(),
-        limiter: Limiter::new(options.max_speed_bytes_per_second),
-        progress: progress.clone(),
-        cancel,
-    });
+    let limiter = Limiter::new(options.max_speed_bytes_per_second);
+    let piece = limiter.piece();
+    // What is fetched from a store is held back there, whoever asks for it and however early.
+    let (source, limiter) = match options.source.is_local() {
+        true => (options.source.clone(), limiter),
+        false => (options.source.limited(Arc::new(limiter)), Limiter::new(None)),
+    };
+    let transfer = Arc::new(Transfer { source, limiter, piece, progress: progress.clone(), cancel });
     let permits = Semaphore::new(workers);
     // A few tables at once, so that the end of one does not leave workers idle.
     let reports = futures::stream::iter(tasks).map(|task| run_table(task, &transfer, &permits, workers, &context));

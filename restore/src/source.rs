@@ -13,6 +13,7 @@ use starsnap_catalog::layout::TabletPlace;
 use starsnap_catalog::snapshot::{CatalogText, TableEntry};
 use starsnap_catalog::table_file::TableFile;
 use starsnap_repository::cache::IndexCache;
+use starsnap_repository::limiter::Limiter;
 use starsnap_repository::md5::Md5;
 use starsnap_repository::reading::{Access, FileReader};
 use starsnap_repository::storage::Storage;
@@ -226,6 +227,16 @@ impl Source {
         match &self.inner {
             Inner::Repository(source) => source.is_local(),
             Inner::Directory(_) => true,
+        }
+    }
+
+    /// The same source, with what is read from its store held back.
+    pub(crate) fn limited(&self, limiter: Arc<Limiter>) -> Source {
+        match &self.inner {
+            Inner::Repository(source) => {
+                Source::opened(&source.repository.limited(Some(limiter), None), Arc::clone(&source.snapshot))
+            }
+            Inner::Directory(_) => self.clone(),
         }
     }
 

@@ -2,11 +2,11 @@
 //! removed. Many small files on local disk go through one thread at a time, without a step of the runtime for each.
 
 use crate::error::{ErrorKind, RestoreError, Result};
-use crate::limiter::Limiter;
 use crate::plan::PlanFile;
 use crate::progress::{Cancel, Progress};
 use crate::source::{Source, SourceFile};
 use crate::staging::{Finished, Staging};
+use starsnap_repository::limiter::Limiter;
 use starsnap_repository::md5::{Hasher, Md5};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -21,7 +21,10 @@ pub(crate) const MD5_ATTRIBUTE: &str = "user.starsnap.md5";
 /// What all transfers of a job share.
 pub(crate) struct Transfer {
     pub(crate) source: Source,
+    /// Of copies on local disk.
     pub(crate) limiter: Limiter,
+    /// Bytes that are fetched at a time.
+    pub(crate) piece: u64,
     pub(crate) progress: Arc<dyn Progress>,
     pub(crate) cancel: Cancel,
 }
@@ -86,16 +89,15 @@ impl Transfer {
         let mut sink = Sink::new(target, path);
         let mut left = source.size;
         loop {
-            let piece = self.limiter.piece().min(left);
-            tokio::select! {
-                biased;
-                () = self.cancel.cancelled() => return Err(RestoreError::interrupted(path)),
-                () = self.limiter.wait(piece) => {}
-            }
             if target.stop.load(Ordering::Relaxed) {
                 return Err(RestoreError::interrupted(path));
             }
-            let bytes = reader.next(piece).await?;
+            let piece = self.piece.min(left);
+            let bytes = tokio::select! {
+                biased;
+                () = self.cancel.cancelled() => return Err(RestoreError::interrupted(path)),
+                bytes = reader.next(piece) => bytes?,
+            };
             left -= piece;
             let last = (left == 0).then(|| source.clone());
             let write = move || -> Result<Option<Sink>> {

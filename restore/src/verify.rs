@@ -8,7 +8,6 @@ mod tablet;
 pub use report::{Finding, FindingKind, Health, Level, Looked, SnapshotVerdict, TableVerdict, VerifyReport};
 
 use crate::error::{ErrorKind, RestoreError, Result};
-use crate::limiter::Limiter;
 use crate::progress::{Cancel, Progress};
 use crate::report::{JobStatus, ObjectKind};
 use crate::source::{Source, Stored};
@@ -17,6 +16,7 @@ use futures::StreamExt;
 use starsnap_catalog::layout::{TableLayout, TabletPlace};
 use starsnap_catalog::model::Table;
 use starsnap_catalog::snapshot::{TableEntry, TableKind};
+use starsnap_repository::limiter::Limiter;
 use starsnap_repository::repository::{INCOMPLETE, Label, names_tablet};
 use starsnap_repository::{OpenSnapshot, Repository};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Arguments of the subcommands that read or write whole snapshots.
 
 use super::values::{TableChoice, parse_percent, parse_table};
-use super::{RepositoryArgs, SpeedArgs};
+use super::{DownloadArgs, RepositoryArgs, SpeedArgs, UploadArgs};
 use clap::{Args, ValueHint};
 use starsnap_restore::verify::Level;
 use std::path::PathBuf;
@@ -38,6 +38,8 @@ pub struct RestoreArgs {
     pub recheck: bool,
     #[command(flatten)]
     pub speed: SpeedArgs,
+    #[command(flatten)]
+    pub download: DownloadArgs,
 }
 
 /// Verify that what stands in a repository is what StarRocks wrote, and all of it
@@ -131,6 +133,8 @@ pub struct BackupArgs {
     pub partitions: Vec<String>,
     #[command(flatten)]
     pub speed: SpeedArgs,
+    #[command(flatten)]
+    pub upload: UploadArgs,
 }
 
 /// Run StarRocks' statements: CREATE REPOSITORY, SHOW SNAPSHOT, BACKUP, RESTORE and their like

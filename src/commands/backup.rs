@@ -18,6 +18,7 @@ pub async fn backup(args: BackupArgs, globals: &Globals) -> anyhow::Result<Outco
         return Err(RestoreError::new(ErrorKind::Usage, "back up to", given, "it was created READ ONLY").into());
     }
     let repository = open_repository(given, args.repository.repository_name.as_deref(), globals).await?;
+    let speed = args.speed.or(args.upload.upload_worker_count, args.upload.max_upload_speed_kbps);
     let tables = args.tables.into_iter().map(|name| TableChoice { name, ..TableChoice::default() });
     let options = BackupOptions {
         repository,
@@ -26,8 +27,8 @@ pub async fn backup(args: BackupArgs, globals: &Globals) -> anyhow::Result<Outco
         database: args.database,
         tables: tables.collect(),
         partitions: args.partitions,
-        workers: args.speed.workers(),
-        max_speed_bytes_per_second: args.speed.max_speed,
+        workers: speed.workers(),
+        max_speed_bytes_per_second: speed.max_speed,
     };
     let report = starsnap_restore::backup::backup(options, progress::listener(globals), stop.cancel()).await?;
     let mut out = Output::stdout();

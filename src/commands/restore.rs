@@ -16,6 +16,7 @@ use std::path::Path;
 pub async fn restore(args: RestoreArgs, globals: &Globals) -> anyhow::Result<Outcome> {
     let stop = Stop::on_signals()?;
     let source = source(&args, globals).await?;
+    let speed = args.speed.or(args.download.download_worker_count, args.download.max_download_speed_kbps);
     let tables = args.tables.iter().map(|table| TableChoice {
         name: table.name.clone(),
         alias: table.alias.clone(),
@@ -27,8 +28,8 @@ pub async fn restore(args: RestoreArgs, globals: &Globals) -> anyhow::Result<Out
         partitions: args.partitions,
         warehouse: args.warehouse,
         database: args.database,
-        workers: args.speed.workers(),
-        max_speed_bytes_per_second: args.speed.max_speed,
+        workers: speed.workers(),
+        max_speed_bytes_per_second: speed.max_speed,
         recheck: args.recheck,
     };
     let report = starsnap_restore::restore::restore(options, progress::listener(globals), stop.cancel()).await?;

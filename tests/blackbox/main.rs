@@ -16,6 +16,7 @@ mod generated;
 mod hdfs;
 mod hostile;
 mod kills;
+mod limits;
 mod listing;
 mod locations;
 mod looking;

@@ -3,7 +3,7 @@
 #[path = "../../core/repository/tests/support/s3_server.rs"]
 mod s3_server;
 
-pub use s3_server::{ACCESS, Fault, SECRET, Server};
+pub use s3_server::{ACCESS, Fault, Moved, SECRET, Server};
 
 use crate::common::{World, files};
 use std::fs;

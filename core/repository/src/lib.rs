@@ -8,11 +8,13 @@
 //! * [`snapshot`]: an opened snapshot: its catalog and the files of its tablets.
 //! * [`writer`]: new repositories and new snapshots, in StarRocks' order.
 //! * [`reading`]: files of stores that are far away, fetched ahead and kept, within one amount of memory.
+//! * [`limiter`]: how fast, at most.
 //! * [`cache`]: parsed snapshots kept on local disk.
 
 mod blocking;
 pub mod cache;
 pub mod error;
+pub mod limiter;
 mod location;
 pub mod md5;
 pub mod reading;

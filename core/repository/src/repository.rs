@@ -7,6 +7,7 @@ mod problems;
 pub use crate::location::Location;
 
 use crate::error::{ErrorKind, RepositoryError, Result};
+use crate::limiter::{Limiter, limited};
 use crate::md5::{Md5, split_name};
 use crate::reading::Reading;
 use crate::storage::path::is_temporary;
@@ -226,6 +227,12 @@ impl Repository {
     /// The store.
     pub fn storage(&self) -> &Arc<dyn Storage> {
         &self.storage
+    }
+
+    /// The same repository, read and written no faster than the limits allow. Copies within the store are not limited.
+    #[must_use]
+    pub fn limited(&self, download: Option<Arc<Limiter>>, upload: Option<Arc<Limiter>>) -> Repository {
+        Repository { storage: limited(&self.storage, download, upload), ..self.clone() }
     }
 
     /// Path of `rest` from the store's root.

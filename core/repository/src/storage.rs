@@ -13,10 +13,12 @@ pub use local::LocalStorage;
 pub use object::ObjectStorage;
 
 use crate::error::Result;
+use crate::limiter::Limiter;
 use crate::md5::{Hasher, Md5};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// What an entry of a listing is.
@@ -86,6 +88,12 @@ pub trait Storage: Send + Sync + std::fmt::Debug {
 
     /// Removes a file; no error when it is not there.
     async fn delete(&self, path: &str) -> Result<()>;
+
+    /// This store with a limit on what it sends, for stores that send much at once and so have to keep to it themselves.
+    fn limiting_uploads(&self, limiter: &Arc<Limiter>) -> Option<Arc<dyn Storage>> {
+        let _ = limiter;
+        None
+    }
 
     /// The file opened for reading, for stores on local disk: the fast path past this trait.
     fn local_file(&self, path: &str) -> Option<Result<std::fs::File>> {

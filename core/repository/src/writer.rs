@@ -22,6 +22,7 @@ use starsnap_catalog::info::JobInfo;
 use starsnap_catalog::repo_info::RepoInfo;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -126,13 +127,26 @@ impl SnapshotWriter {
     /// Content is checked: of the bytes while they are written, and on local disk of a file that was there or was copied too. In a
     /// remote store the latter two are taken on their name and size, as checking them would fetch them.
     pub async fn put(&self, key: &TabletKey, name: &str, md5: Md5, size: u64, source: &Path) -> Result<bool> {
+        self.put_telling(key, name, md5, size, source, &|_| {}).await
+    }
+
+    /// As [`SnapshotWriter::put`]; `advanced` is told how many more bytes are written.
+    pub async fn put_telling(
+        &self,
+        key: &TabletKey,
+        name: &str,
+        md5: Md5,
+        size: u64,
+        source: &Path,
+        advanced: &(dyn Fn(u64) + Sync),
+    ) -> Result<bool> {
         names::check_tablet_file(key, name)?;
         let file = format!("{name}.{md5}");
         let below = format!("{}/{file}", key.path());
         let path = self.repository.path(&format!("{LABEL_PREFIX}{}/{CONTENT}/{below}", self.label));
         let there = self.found.get(&below) == Some(&size) && self.is_right(&path, md5, size).await?;
         let written = !there && !self.copied(&path, name, md5, size).await? && {
-            self.write(&path, md5, size, source).await?;
+            self.write(&path, md5, size, source, advanced).await?;
             true
         };
         let mut put = self.put.lock().unwrap_or_else(PoisonError::into_inner);
@@ -188,21 +202,47 @@ impl SnapshotWriter {
     }
 
     /// Writes the bytes of `source`, which must have that md5 and size; from the beginning again where the store cannot do that by itself.
-    async fn write(&self, path: &str, md5: Md5, size: u64, source: &Path) -> Result<()> {
+    async fn write(
+        &self,
+        path: &str,
+        md5: Md5,
+        size: u64,
+        source: &Path,
+        advanced: &(dyn Fn(u64) + Sync),
+    ) -> Result<()> {
         let attempts = self.repository.storage().write_attempts();
         let mut attempt = 1;
+        // The furthest that any attempt came: what is sent again is no progress.
+        let mut furthest = 0;
         loop {
-            match self.write_once(path, md5, size, source).await {
+            let at = AtomicU64::new(0);
+            let beyond = |bytes: u64| {
+                let end = at.fetch_add(bytes, Ordering::Relaxed) + bytes;
+                let fresh = end.saturating_sub(furthest).min(bytes);
+                if fresh > 0 {
+                    advanced(fresh);
+                }
+            };
+            let written = self.write_once(path, md5, size, source, &beyond).await;
+            match written {
                 Err(error) if error.kind == ErrorKind::Unavailable && attempt < attempts => {
                     tracing::debug!("attempt {attempt}: {error}");
                     attempt += 1;
+                    furthest = furthest.max(at.into_inner());
                 }
                 done => return done,
             }
         }
     }
 
-    async fn write_once(&self, path: &str, md5: Md5, size: u64, source: &Path) -> Result<()> {
+    async fn write_once(
+        &self,
+        path: &str,
+        md5: Md5,
+        size: u64,
+        source: &Path,
+        advanced: &(dyn Fn(u64) + Sync),
+    ) -> Result<()> {
         let mut source = Source::open(source, size)?;
         let mut writer = self.repository.storage().writer(path).await?;
         loop {
@@ -211,7 +251,9 @@ impl SnapshotWriter {
             if bytes.is_empty() {
                 break;
             }
+            let len = bytes.len() as u64;
             writer.write(bytes).await?;
+            advanced(len);
         }
         source.check(md5, size)?;
         writer.finish().await

@@ -7,8 +7,9 @@ mod s3_server;
 mod support;
 
 use bytes::Bytes;
-use s3_server::{EXTERNAL_ID, Fault, ROLE, SECRET, Server};
+use s3_server::{EXTERNAL_ID, Fault, Moved, ROLE, SECRET, Server};
 use starsnap_repository::error::{ErrorKind, RepositoryError};
+use starsnap_repository::limiter::Limiter;
 use starsnap_repository::storage::{Storage, digest};
 use starsnap_repository::writer::{SnapshotWriter, init};
 use starsnap_repository::{Location, OpenSnapshot, Repository};
@@ -431,4 +432,49 @@ fn secrets_are_never_shown() {
     let shown = format!("{location} {location:?} {} {storage:?}", storage.describe());
     assert!(shown.contains("s3://bucket/x") && !shown.contains(SECRET), "{shown}");
     assert!(fixtures().is_dir());
+}
+
+/// At no time more than the limit allows since `begun`, and two pieces. A slow machine can only make it less.
+fn keeps_to(limit: u64, begun: Instant, moved: &[Moved], what: &str) -> usize {
+    let mut bytes = 0;
+    for (at, _, len) in moved {
+        bytes += len;
+        let allowed = at.duration_since(begun).as_secs_f64() * limit as f64 * 1.05 + limit as f64 / 10.0;
+        assert!(bytes as f64 <= allowed, "{what}: {bytes} bytes after {:?}", at.duration_since(begun));
+    }
+    bytes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_hold_where_bytes_reach_the_store_and_slow_uploads_are_no_stalled_ones() {
+    const LIMIT: u64 = 1 << 20;
+    let server = Server::start();
+    // An upload takes longer than a stalled one would be waited for.
+    let patience = [("fs.s3a.connection.timeout", "1s"), ("fs.s3a.connection.request.timeout", "1500ms")];
+    let location = Location::with_properties("s3a://bucket/dir", &with(server.properties(), &patience)).unwrap();
+    let repository = init(&location, "r").await.unwrap();
+    let limited = |download, upload| {
+        let limiter = |wanted| Some(Arc::new(Limiter::new(if wanted { Some(LIMIT) } else { None })));
+        repository.limited(limiter(download), limiter(upload))
+    };
+    let bytes = noise(2 << 20);
+    server.taken();
+    let begun = Instant::now();
+    // Two at once, each sent as one request.
+    let upload = limited(false, true);
+    let (one, other) = bytes.split_at(1 << 20);
+    let (first, second) =
+        futures::join!(write(upload.storage().as_ref(), "one", one), write(upload.storage().as_ref(), "other", other));
+    first.unwrap();
+    second.unwrap();
+    assert_eq!(keeps_to(LIMIT, begun, &server.taken(), "upload"), 2 << 20);
+    assert!(begun.elapsed() >= Duration::from_millis(1900), "{:?}", begun.elapsed());
+
+    server.put("dir/whole", &bytes);
+    server.sent();
+    let begun = Instant::now();
+    let read = limited(true, false).storage().read("whole", 0..2 << 20).await.unwrap();
+    assert!(read == bytes);
+    assert_eq!(keeps_to(LIMIT, begun, &server.sent(), "download"), 2 << 20);
+    assert!(begun.elapsed() >= Duration::from_millis(1900), "{:?}", begun.elapsed());
 }

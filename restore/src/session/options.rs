@@ -27,8 +27,13 @@ impl Options {
         let wrong = |reason: String| Err(RestoreError::new(ErrorKind::Usage, "set", name, reason));
         let number = value.trim().parse::<u64>();
         let workers = || match &number {
-            Ok(count @ 1..=MAX_WORKERS) => Ok(*count as usize),
-            _ => wrong(format!("{value:?} is no number of workers: 1 to {MAX_WORKERS}")).map(|()| 0),
+            // Since 3.4, 0 stands for the number of processors.
+            Ok(0) => Ok(None),
+            Ok(count @ 1..=MAX_WORKERS) => Ok(Some(*count as usize)),
+            _ => wrong(format!(
+                "{value:?} is no number of workers: 1 to {MAX_WORKERS}, or 0 for as many as there are processors"
+            ))
+            .map(|()| None),
         };
         // Kilobytes per second, of 1024 bytes as StarRocks counts them.
         let speed = || match number.as_ref().map(|kilobytes| kilobytes.checked_mul(1024)) {
@@ -36,8 +41,8 @@ impl Options {
             _ => wrong(format!("{value:?} is no speed: KB per second, 0 for no limit")).map(|()| None),
         };
         match name.to_ascii_lowercase().as_str() {
-            "upload_worker_count" => self.upload_workers = Some(workers()?),
-            "download_worker_count" => self.download_workers = Some(workers()?),
+            "upload_worker_count" => self.upload_workers = workers()?,
+            "download_worker_count" => self.download_workers = workers()?,
             "max_upload_speed_kbps" => self.max_upload_speed = speed()?,
             "max_download_speed_kbps" => self.max_download_speed = speed()?,
             "warehouse" if value.is_empty() => return wrong("it wants a directory".into()),
@@ -78,14 +83,14 @@ mod tests {
         };
         assert_eq!(options, expected);
         options.set("max_upload_speed_kbps", "0").unwrap();
-        assert_eq!(options.max_upload_speed, None);
+        options.set("upload_worker_count", "0").unwrap();
+        assert_eq!((options.max_upload_speed, options.upload_workers), (None, None));
     }
 
     #[test]
     fn what_means_nothing_is_refused() {
         let mut options = Options::default();
         for (name, value) in [
-            ("upload_worker_count", "0"),
             ("upload_worker_count", "-1"),
             ("download_worker_count", "1025"),
             ("max_download_speed_kbps", "fast"),

@@ -1,7 +1,7 @@
 //! A file read here and there, in blocks of which a few are kept: columns are read side by side, each page by page.
 
-use crate::limiter::Limiter;
 use crate::progress::Cancel;
+use starsnap_repository::limiter::Limiter;
 use starsnap_tablet::ReadAt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};

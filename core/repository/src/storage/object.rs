@@ -2,14 +2,17 @@
 //! `/`, which some tools leave as markers of directories, are no files.
 
 use super::path::{check, check_file, part_of, range_len, too_large, too_short};
-use super::s3::Refusal;
+use super::s3::{self, Refusal};
 use super::{Entry, EntryKind, Storage, Writer};
 use crate::error::{ErrorKind, RepositoryError, Result};
+use crate::limiter::Limiter;
+use crate::location::S3Location;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt};
 use opendal::{EntryMode, Metadata, Operator};
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A store behind an opendal operator.
@@ -18,6 +21,8 @@ pub struct ObjectStorage {
     operator: Operator,
     description: String,
     remote: Option<Remote>,
+    /// Where it is, if it speaks S3: to open it again with a limit.
+    s3: Option<Arc<S3Location>>,
 }
 
 /// How a store is used whose requests cost milliseconds. Sizes in bytes.
@@ -42,12 +47,12 @@ const COPY_BLOCK: u64 = 8 << 20;
 impl ObjectStorage {
     /// The store of `operator`, rooted where the operator is. `description` names it in messages and must hold no secrets.
     pub fn new(operator: Operator, description: impl Into<String>) -> ObjectStorage {
-        ObjectStorage { operator, description: description.into(), remote: None }
+        ObjectStorage { operator, description: description.into(), remote: None, s3: None }
     }
 
     /// The same, for a store that is far away.
-    pub(super) fn remote(self, remote: Remote) -> ObjectStorage {
-        ObjectStorage { remote: Some(remote), ..self }
+    pub(super) fn remote(self, remote: Remote, location: &S3Location) -> ObjectStorage {
+        ObjectStorage { remote: Some(remote), s3: Some(Arc::new(location.clone())), ..self }
     }
 
     /// All below `dir` in one listing; where that takes several pages, stretches of its directories side by side. StarRocks puts a snapshot's
@@ -312,6 +317,12 @@ fn failed(action: &'static str, path: &str, error: opendal::Error) -> Repository
 impl Storage for ObjectStorage {
     fn describe(&self) -> String {
         self.description.clone()
+    }
+
+    fn limiting_uploads(&self, limiter: &Arc<Limiter>) -> Option<Arc<dyn Storage>> {
+        let opened = s3::open_limited(self.s3.as_ref()?, Some(Arc::clone(limiter)));
+        // What could be opened once can be opened again.
+        opened.ok().map(|storage| Arc::new(storage) as Arc<dyn Storage>)
     }
 
     async fn list(&self, dir: &str) -> Result<Vec<Entry>> {

@@ -3,6 +3,7 @@
 //! opendal knows S3's requests; signing, credentials, retries and deadlines are here, beneath it, where each request can be judged by
 //! itself: see [`http`].
 
+mod body;
 mod credentials;
 mod http;
 mod refusal;
@@ -12,8 +13,10 @@ pub(super) use refusal::Refusal;
 use super::ObjectStorage;
 use super::object::Remote;
 use crate::error::{ErrorKind, RepositoryError, Result};
+use crate::limiter::Limiter;
 use crate::location::S3Location;
 use opendal::{HttpTransporter, OperationContext, Operator};
+use std::sync::Arc;
 
 /// What suits S3: requests cost milliseconds, connections are slow one by one, and a file may have 10 000 parts at most, so that 8 MiB
 /// each allow 78 GiB.
@@ -29,6 +32,11 @@ const REMOTE: Remote = Remote {
 
 /// The store at `location`. Nothing is asked of it yet.
 pub(crate) fn open(location: &S3Location) -> Result<ObjectStorage> {
+    open_limited(location, None)
+}
+
+/// The same, sending no faster than `uploads` allows.
+pub(super) fn open_limited(location: &S3Location, uploads: Option<Arc<Limiter>>) -> Result<ObjectStorage> {
     let url = location.url();
     let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
         RepositoryError::new(ErrorKind::Invalid, "use location", url.clone(), error.to_string()).caused_by(error)
@@ -45,7 +53,7 @@ pub(crate) fn open(location: &S3Location) -> Result<ObjectStorage> {
         service = service.enable_virtual_host_style();
     }
     let operator = Operator::new(service).map_err(|error| failed(error.into()))?;
-    let transport = http::Transport::new(location).map_err(|error| failed(error.into()))?;
+    let transport = http::Transport::new(location, uploads).map_err(|error| failed(error.into()))?;
     let context = OperationContext::new().with_http_transport(HttpTransporter::new(transport));
-    Ok(ObjectStorage::new(operator.with_context(context), url).remote(REMOTE))
+    Ok(ObjectStorage::new(operator.with_context(context), url).remote(REMOTE, location))
 }

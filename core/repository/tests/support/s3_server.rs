@@ -7,7 +7,7 @@ use starsnap_repository::Location;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -36,6 +36,9 @@ pub enum Fault {
 const FAULTS: [Fault; 7] =
     [Fault::Unavailable, Fault::Reset, Fault::Lost, Fault::Truncated, Fault::Stalled, Fault::Slow, Fault::Failed];
 
+/// Bytes of a body: when, of which path, how many.
+pub type Moved = (Instant, String, usize);
+
 #[derive(Default)]
 struct State {
     objects: BTreeMap<String, Arc<Vec<u8>>>,
@@ -57,6 +60,9 @@ pub struct Server {
     answered: AtomicU64,
     faulted: AtomicU64,
     fail_from: AtomicU64,
+    /// When how many bytes of bodies came and went, and for which path.
+    taken: Mutex<Vec<Moved>>,
+    sent: Mutex<Vec<Moved>>,
     /// Seconds until handed out sessions expire.
     pub session_seconds: AtomicU64,
 }
@@ -78,6 +84,8 @@ impl Server {
             answered: AtomicU64::new(0),
             faulted: AtomicU64::new(0),
             fail_from: AtomicU64::new(u64::MAX),
+            taken: Mutex::default(),
+            sent: Mutex::default(),
             session_seconds: AtomicU64::new(3600),
         });
         let listener = tokio::net::TcpListener::from_std(listener).unwrap();
@@ -134,6 +142,16 @@ impl Server {
     /// Once so many more requests are answered, all get a fault, until [`Server::faults`] says otherwise.
     pub fn fail_after(&self, requests: u64) {
         self.fail_from.store(self.answered() + requests, Ordering::Relaxed);
+    }
+
+    /// Bytes of bodies that came since the last call.
+    pub fn taken(&self) -> Vec<Moved> {
+        std::mem::take(&mut *self.taken.lock().unwrap())
+    }
+
+    /// Bytes of bodies that went since the last call.
+    pub fn sent(&self) -> Vec<Moved> {
+        std::mem::take(&mut *self.sent.lock().unwrap())
     }
 
     /// Requests that came so far.
@@ -203,7 +221,7 @@ impl Server {
     async fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
         let mut buffer = Vec::new();
         loop {
-            let Some(request) = read_request(&mut stream, &mut buffer).await? else { return Ok(()) };
+            let Some(request) = read_request(&mut stream, &mut buffer, &self.taken).await? else { return Ok(()) };
             let metadata = request.path.starts_with("/latest/");
             let fault = if metadata || request.path == "/" { None } else { self.fault() };
             self.state().requests.push(format!("{} {}?{}", request.method, request.path, request.query));
@@ -224,6 +242,7 @@ impl Server {
             if request.method == "HEAD" {
                 body.clear();
             }
+            self.sent.lock().unwrap().push((Instant::now(), request.path.clone(), body.len()));
             let mut head = format!("HTTP/1.1 {status} X\r\n");
             for (name, value) in &headers {
                 head.push_str(&format!("{name}: {value}\r\n"));
@@ -548,7 +567,11 @@ impl Request {
     }
 }
 
-async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> std::io::Result<Option<Request>> {
+async fn read_request(
+    stream: &mut TcpStream,
+    buffer: &mut Vec<u8>,
+    taken: &Mutex<Vec<Moved>>,
+) -> std::io::Result<Option<Request>> {
     let end = loop {
         if let Some(at) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
             break at;
@@ -571,7 +594,16 @@ async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> std::io::
         .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
         .collect();
     let len: usize = headers.get("content-length").map_or(0, |len| len.parse().unwrap());
-    while buffer.len() < end + 4 + len {
+    let mut seen = end + 4;
+    loop {
+        let now = buffer.len().min(end + 4 + len);
+        if now > seen {
+            taken.lock().unwrap().push((Instant::now(), target.clone(), now - seen));
+            seen = now;
+        }
+        if now == end + 4 + len {
+            break;
+        }
         if stream.read_buf(buffer).await? == 0 {
             return Ok(None);
         }

@@ -1,6 +1,7 @@
 //! Where the keys come from: properties, the instance's profile, the environment and profile files; and a role on top of any of them.
 //! Kept until shortly before they expire.
 
+use super::body::Sent;
 use super::http::{Received, chain, client, exchange};
 use super::refusal::{Refusal, element};
 use crate::error::ErrorKind;
@@ -20,6 +21,7 @@ pub(super) struct Credentials {
     region: String,
     context: Context,
     client: reqwest::Client,
+    idle: Duration,
     cached: Mutex<Option<Credential>>,
 }
 
@@ -75,6 +77,7 @@ impl Credentials {
             region: location.region.clone(),
             context,
             client: client(&location.patience, !here)?,
+            idle: location.patience.idle,
             cached: Mutex::new(None),
         })
     }
@@ -182,12 +185,18 @@ impl Credentials {
         let (answer, received) = loop {
             let request = self.client.post(parts.uri.to_string()).headers(parts.headers.clone()).body(body.clone());
             attempt += 1;
-            match exchange(request).await {
+            match exchange(request, self.idle, &Sent::begun()).await {
                 Ok((answer, _)) if answer.status.is_server_error() && attempt < 3 => {}
                 Ok(done) => break done,
                 Err(Received::Error(_)) if attempt < 3 => {}
                 Err(Received::Error(error)) => {
                     let reason = format!("the token service {} does not answer: {}", role.sts_endpoint, chain(&error));
+                    let advice = "check `aws.s3.sts_endpoint` and the network";
+                    return Err(Refusal::new(ErrorKind::Unavailable, reason, advice));
+                }
+                Err(Received::Idle) if attempt < 3 => {}
+                Err(Received::Idle) => {
+                    let reason = format!("the token service {} sent nothing for {:?}", role.sts_endpoint, self.idle);
                     let advice = "check `aws.s3.sts_endpoint` and the network";
                     return Err(Refusal::new(ErrorKind::Unavailable, reason, advice));
                 }
@@ -273,14 +282,15 @@ impl reqsign_core::HttpSend for Sender {
         loop {
             let request = self.0.request(parts.method.clone(), parts.uri.to_string()).headers(parts.headers.clone());
             attempt += 1;
-            let failure = match tokio::time::timeout(NEAR.request, exchange(request.body(body.clone()))).await {
+            let sent = exchange(request.body(body.clone()), NEAR.idle, &Sent::begun());
+            let failure = match tokio::time::timeout(NEAR.request, sent).await {
                 Ok(Ok((answer, _))) if answer.status == 404 && parts.uri.path().ends_with(ROLES) => {
                     return Err(reqsign_core::Error::config_invalid("no role is attached to this instance"));
                 }
                 Ok(Ok((answer, received))) => return Ok(http::Response::from_parts(answer, received)),
                 Ok(Err(Received::Error(error))) => reqsign_core::Error::unexpected(chain(&error)),
                 Ok(Err(Received::TooLong)) => reqsign_core::Error::unexpected("the answer is too long"),
-                Err(_) => reqsign_core::Error::unexpected("there is no answer"),
+                Ok(Err(Received::Idle)) | Err(_) => reqsign_core::Error::unexpected("there is no answer"),
             };
             if attempt >= NEAR.attempts {
                 return Err(failure);

@@ -1,9 +1,11 @@
 //! One request to the store, tried until it is answered whole: signed anew for each attempt, within deadlines, the answer's body read to
 //! its end before anybody sees it. So a reset, truncated or stalled answer is a failed attempt like any other.
 
+use super::body::{Pieces, Sent};
 use super::credentials::Credentials;
 use super::refusal::{Refusal, element};
 use crate::error::ErrorKind;
+use crate::limiter::Limiter;
 use crate::location::{Patience, S3Location};
 use bytes::{Bytes, BytesMut};
 use http::request::Parts;
@@ -11,9 +13,11 @@ use http::{Method, Request, Response, StatusCode, header};
 use opendal::{Buffer, HttpBody, HttpTransport};
 use reqsign_aws_v4::RequestSigner;
 use reqsign_core::{Context, SignRequest};
+use std::future::Future;
 use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// Longest body we take: a block of a file, or a page of a listing whose keys are as long as they may be.
 const MAX_BODY: usize = 64 << 20;
@@ -28,6 +32,7 @@ pub(super) struct Transport {
     bucket: String,
     region: String,
     endpoint: String,
+    uploads: Option<Arc<Limiter>>,
 }
 
 /// What became of an attempt.
@@ -47,7 +52,6 @@ pub(super) fn client(patience: &Patience, proxied: bool) -> Result<reqwest::Clie
         .user_agent(concat!("starsnap/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(patience.connect)
-        .read_timeout(patience.idle)
         .pool_idle_timeout(Duration::from_secs(30))
         .tcp_nodelay(true);
     if !proxied {
@@ -59,7 +63,7 @@ pub(super) fn client(patience: &Patience, proxied: bool) -> Result<reqwest::Clie
 }
 
 impl Transport {
-    pub(super) fn new(location: &S3Location) -> Result<Transport, Refusal> {
+    pub(super) fn new(location: &S3Location, uploads: Option<Arc<Limiter>>) -> Result<Transport, Refusal> {
         let host = reqwest::Url::parse(&location.endpoint).ok().and_then(|url| url.host_str().map(str::to_owned));
         let host = host.unwrap_or_default();
         let ip = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
@@ -72,23 +76,20 @@ impl Transport {
             bucket: location.bucket.clone(),
             region: location.region.clone(),
             endpoint: location.endpoint.clone(),
+            uploads,
         })
     }
 
     async fn answer(&self, parts: &Parts, body: &Bytes) -> Result<(http::response::Parts, Bytes), Refusal> {
-        // A server that is slow in every attempt must not take all the attempts' time.
-        let deadline = Instant::now() + self.patience.request.saturating_mul(2);
+        // A server that is slow in every attempt must not take all the attempts' time. What takes long to send may take it.
+        let mut deadline = Instant::now() + self.patience.request.saturating_mul(2);
         let mut renewed = false;
         let mut attempt = 1;
         loop {
-            let outcome = match timeout(self.patience.request, self.attempt(parts, body)).await {
-                Ok(outcome) => outcome,
-                Err(_) => Attempt::Failed(Refusal::new(
-                    ErrorKind::Unavailable,
-                    format!("{} took longer than {:?} to answer", self.endpoint, self.patience.request),
-                    "check the network; try again",
-                )),
-            };
+            let (begun, sent) = (Instant::now(), Sent::begun());
+            let outcome = self.in_time(&sent, self.attempt(parts, body, &sent)).await;
+            let sending = sent.last().saturating_duration_since(begun);
+            deadline += sending;
             let failure = match outcome {
                 Attempt::Answered(answer, body) => return Ok((answer, body)),
                 // A session that ended early, or was replaced: once.
@@ -116,7 +117,26 @@ impl Transport {
         }
     }
 
-    async fn attempt(&self, parts: &Parts, body: &Bytes) -> Attempt {
+    /// `attempt`, unless it takes too long after all is sent.
+    async fn in_time(&self, sent: &Sent, attempt: impl Future<Output = Attempt>) -> Attempt {
+        tokio::pin!(attempt);
+        loop {
+            let until = sent.last() + self.patience.request;
+            tokio::select! {
+                outcome = &mut attempt => return outcome,
+                () = sleep_until(until) => {}
+            }
+            if sent.last() + self.patience.request <= Instant::now() {
+                return Attempt::Failed(Refusal::new(
+                    ErrorKind::Unavailable,
+                    format!("{} took longer than {:?} to answer", self.endpoint, self.patience.request),
+                    "check the network; try again",
+                ));
+            }
+        }
+    }
+
+    async fn attempt(&self, parts: &Parts, body: &Bytes, sent: &Sent) -> Attempt {
         let signed = match self.signed(parts).await {
             Ok(signed) => signed,
             Err(refusal) => return Attempt::Refused(refusal),
@@ -124,11 +144,16 @@ impl Transport {
         let session = signed.headers.contains_key("x-amz-security-token");
         let mut request = self.client.request(signed.method, signed.uri.to_string()).headers(signed.headers);
         if !body.is_empty() {
-            request = request.body(body.clone());
+            request = request.body(reqwest::Body::wrap(Pieces::new(body.clone(), self.uploads.clone(), sent.clone())));
         }
-        let (answer, received) = match exchange(request).await {
+        let (answer, received) = match exchange(request, self.patience.idle, sent).await {
             Ok(done) => done,
-            Err(Received::Error(error)) => return unreachable(&self.endpoint, &error, &self.patience),
+            Err(Received::Error(error)) => return unreachable(&self.endpoint, &error),
+            Err(Received::Idle) => {
+                let reason = format!("{} sent nothing for {:?}", self.endpoint, self.patience.idle);
+                let advice = "check the network and the store; try again";
+                return Attempt::Failed(Refusal::new(ErrorKind::Unavailable, reason, advice));
+            }
             Err(Received::TooLong) => {
                 let reason = format!("{} sent an answer of more than {MAX_BODY} bytes", self.endpoint);
                 return Attempt::Refused(Refusal::new(
@@ -201,14 +226,30 @@ impl From<Refusal> for opendal::Error {
 /// Why a body did not come.
 pub(super) enum Received {
     Error(reqwest::Error),
+    /// Nothing went or came for too long.
+    Idle,
     TooLong,
 }
 
-/// Sends, and receives to the end.
-pub(super) async fn exchange(request: reqwest::RequestBuilder) -> Result<(http::response::Parts, Bytes), Received> {
-    let mut answer = request.send().await.map_err(Received::Error)?;
+/// Sends, and receives to the end. Gives up when for `idle` nothing is taken, as `sent` tells, and nothing comes.
+pub(super) async fn exchange(
+    request: reqwest::RequestBuilder,
+    idle: Duration,
+    sent: &Sent,
+) -> Result<(http::response::Parts, Bytes), Received> {
+    let sending = request.send();
+    tokio::pin!(sending);
+    let mut answer = loop {
+        tokio::select! {
+            answer = &mut sending => break answer.map_err(Received::Error)?,
+            () = sleep_until(sent.last() + idle) => {}
+        }
+        if sent.last() + idle <= Instant::now() {
+            return Err(Received::Idle);
+        }
+    };
     let mut body = BytesMut::with_capacity(answer.content_length().map_or(0, |len| (len as usize).min(8 << 20)));
-    while let Some(piece) = answer.chunk().await.map_err(Received::Error)? {
+    while let Some(piece) = timeout(idle, answer.chunk()).await.map_err(|_| Received::Idle)?.map_err(Received::Error)? {
         if body.len() + piece.len() > MAX_BODY {
             return Err(Received::TooLong);
         }
@@ -219,7 +260,7 @@ pub(super) async fn exchange(request: reqwest::RequestBuilder) -> Result<(http::
 }
 
 /// A failure of the network or of TLS.
-fn unreachable(endpoint: &str, error: &reqwest::Error, patience: &Patience) -> Attempt {
+fn unreachable(endpoint: &str, error: &reqwest::Error) -> Attempt {
     let cause = chain(error);
     let tls = causes(error).any(|cause| cause.is::<rustls::Error>());
     let unavailable = |reason, advice| Attempt::Failed(Refusal::new(ErrorKind::Unavailable, reason, advice));
@@ -233,10 +274,6 @@ fn unreachable(endpoint: &str, error: &reqwest::Error, patience: &Patience) -> A
             format!("{endpoint} cannot be reached: {cause}"),
             "check `aws.s3.endpoint`, the network and that the store is up",
         );
-    }
-    if error.is_timeout() {
-        let reason = format!("{endpoint} sent nothing for {:?}", patience.idle);
-        return unavailable(reason, "check the network and the store; try again");
     }
     let advice = match endpoint.starts_with("http://") {
         true => "try again; a store that always breaks it may speak TLS only: write https:// in the endpoint",

@@ -1,4 +1,8 @@
-//! One speed limit for all workers of a job together.
+//! One speed limit for all workers of a job together, and stores that keep to it.
+
+mod storage;
+
+pub(crate) use storage::limited;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,7 +16,7 @@ const NAP: Duration = Duration::from_millis(50);
 /// Hands out time slots: each piece may start when all pieces before it, at the limit's speed, would be over. There is no credit for
 /// idle time, so that no stretch of any length carries more than the limit and one piece.
 #[derive(Debug)]
-pub(crate) struct Limiter {
+pub struct Limiter {
     /// Bytes per second; none: unlimited.
     speed: Option<u64>,
     start: Instant,
@@ -21,7 +25,8 @@ pub(crate) struct Limiter {
 }
 
 impl Limiter {
-    pub(crate) fn new(speed: Option<u64>) -> Limiter {
+    /// Bytes per second; none: no limit.
+    pub fn new(speed: Option<u64>) -> Limiter {
         Limiter { speed: speed.map(|speed| speed.max(1)), start: Instant::now(), next: Mutex::default() }
     }
 
@@ -31,20 +36,30 @@ impl Limiter {
     }
 
     /// Bytes per piece: a twentieth of a second's worth where a limit is set, so that slow limits hold over short times too.
-    pub(crate) fn piece(&self) -> u64 {
+    pub fn piece(&self) -> u64 {
         self.speed.map_or(MAX_PIECE, |speed| (speed / 20).clamp(1, MAX_PIECE))
     }
 
+    /// Whether there is a limit at all.
+    pub fn is_limited(&self) -> bool {
+        self.speed.is_some()
+    }
+
+    /// Takes a slot for `bytes`, which may be transferred after the pause that is returned.
+    pub(crate) fn slot(&self, bytes: u64) -> Duration {
+        self.reserve(self.start.elapsed(), bytes)
+    }
+
     /// Waits until `bytes` may be transferred.
-    pub(crate) async fn wait(&self, bytes: u64) {
-        let pause = self.reserve(self.start.elapsed(), bytes);
+    pub async fn wait(&self, bytes: u64) {
+        let pause = self.slot(bytes);
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;
         }
     }
 
     /// As [`Limiter::wait`], on a thread that may block. False, and early, once `stopped` says so.
-    pub(crate) fn wait_blocking(&self, bytes: u64, stopped: &dyn Fn() -> bool) -> bool {
+    pub fn wait_blocking(&self, bytes: u64, stopped: &dyn Fn() -> bool) -> bool {
         let until = self.speed.map(|_| Instant::now() + self.reserve(self.start.elapsed(), bytes));
         loop {
             if stopped() {
