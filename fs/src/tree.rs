@@ -97,6 +97,13 @@ impl Tree {
         Ok(node)
     }
 
+    /// The snapshot that `node` is in, and what is wrong with it, when its catalog cannot be had.
+    pub async fn without_catalog(&self, node: NodeId) -> Result<Option<(String, Vec<String>)>> {
+        let At::Snapshot(_, tree, _) = self.at(node).await? else { return Ok(None) };
+        let name = || format!("{}@{}", tree.open.label, tree.open.timestamp);
+        Ok(tree.open.without_catalog().map(|problems| (name(), problems.to_vec())))
+    }
+
     /// What a symbolic link stands for; anything else stands for itself.
     pub async fn follow(&self, node: NodeId) -> Result<NodeId> {
         match self.at(node).await? {

@@ -182,7 +182,7 @@ impl Job {
     /// Reads a file for its md5, then hands it to the repository. Returns whether its bytes were sent.
     async fn put(&self, upload: &Upload, table: &str) -> Result<bool> {
         let file = &upload.file;
-        let mut reader = self.source.open(file, &self.limiter).await?;
+        let mut reader = self.source.open(file, &Limiter::new(None)).await?;
         let (mut hasher, mut left) = (Hasher::default(), file.size);
         while left > 0 {
             if self.cancel.is_cancelled() {

@@ -98,12 +98,11 @@ async fn run(
 
     let workers = options.workers.max(1);
     let context = Arc::new(Context { database: chosen.database.clone(), ..options.source.context() });
-    let limiter = Limiter::new(options.max_speed_bytes_per_second);
-    let piece = limiter.piece();
-    // What is fetched from a store is held back there, whoever asks for it and however early.
-    let (source, limiter) = match options.source.is_local() {
-        true => (options.source.clone(), limiter),
-        false => (options.source.limited(Arc::new(limiter)), Limiter::new(None)),
+    let limiter = Arc::new(Limiter::new(options.max_speed_bytes_per_second));
+    // What is fetched from a store is held back there.
+    let source = match options.source.is_local() {
+        true => options.source.clone(),
+        false => options.source.limited(limiter.clone()),
     };
     let transfer = Arc::new(Transfer { source, limiter, piece, progress: progress.clone(), cancel });
     let permits = Semaphore::new(workers);

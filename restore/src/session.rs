@@ -20,10 +20,12 @@ use crate::registry::{Registered, Registry, not_registered};
 use crate::report::{BackupReport, JobStatus, RestoreReport};
 use crate::statement::Statement;
 use serde::Serialize;
+use starsnap_repository::Repository;
 use starsnap_repository::cache::IndexCache;
 use statements::Job;
+use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a statement gives back.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -86,13 +88,29 @@ pub struct Session {
     cache: Option<IndexCache>,
     /// What USE said.
     database: Option<String>,
+    warnings: Mutex<Warnings>,
+}
+
+/// What is wrong with repositories as a whole, said once in a session.
+#[derive(Debug, Default)]
+struct Warnings {
+    said: HashSet<String>,
+    /// Not said yet.
+    new: Vec<String>,
 }
 
 impl Session {
     /// A session in which nothing is said yet.
     pub fn new(setup: Setup) -> Session {
         let options = Options { warehouse: setup.warehouse, ..Options::default() };
-        Session { registry: setup.registry, jobs: setup.jobs, options, cache: setup.cache, database: None }
+        Session {
+            registry: setup.registry,
+            jobs: setup.jobs,
+            options,
+            cache: setup.cache,
+            database: None,
+            warnings: Mutex::default(),
+        }
     }
 
     /// As if USE had said so.
@@ -104,6 +122,26 @@ impl Session {
 
     /// Runs one statement. Jobs tell `progress` how they get on, and stop when `cancel` says so.
     pub async fn run(&mut self, statement: &Statement, progress: Arc<dyn Progress>, cancel: Cancel) -> Result<Answer> {
+        let mut answer = self.answer(statement, progress, cancel).await?;
+        let warnings = self.warnings.get_mut().unwrap_or_else(PoisonError::into_inner);
+        answer.notes.splice(..0, std::mem::take(&mut warnings.new));
+        Ok(answer)
+    }
+
+    /// Opens a repository, and keeps in mind what is wrong with it.
+    async fn open(&self, registered: &Registered) -> Result<Repository> {
+        let repository = registered.open().await?;
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        for problem in repository.problems() {
+            let warning = format!("repository {}: {problem}", registered.name);
+            if warnings.said.insert(warning.clone()) {
+                warnings.new.push(warning);
+            }
+        }
+        Ok(repository)
+    }
+
+    async fn answer(&mut self, statement: &Statement, progress: Arc<dyn Progress>, cancel: Cancel) -> Result<Answer> {
         match statement {
             Statement::CreateRepository { read_only, name, broker, location, properties } => {
                 let new = Registered::new(name, *read_only, broker.as_deref(), location, properties)?;
@@ -113,7 +151,8 @@ impl Session {
             Statement::ShowRepositories => repositories::show(&self.registry).await,
             Statement::ShowSnapshot { repository, labels, timestamp } => {
                 let registered = self.registered("show snapshots of", repository)?;
-                let shown = snapshots::show(&registered, labels, timestamp.as_deref()).await;
+                let repository = self.open(&registered).await?;
+                let shown = snapshots::show(&repository, labels, timestamp.as_deref()).await;
                 shown.map_err(|error| registered.clean(error))
             }
             Statement::Backup { database, label, repository, selection, catalogs, properties } => {

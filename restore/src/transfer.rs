@@ -21,10 +21,8 @@ pub(crate) const MD5_ATTRIBUTE: &str = "user.starsnap.md5";
 /// What all transfers of a job share.
 pub(crate) struct Transfer {
     pub(crate) source: Source,
-    /// Of copies on local disk.
-    pub(crate) limiter: Limiter,
-    /// Bytes that are fetched at a time.
-    pub(crate) piece: u64,
+    /// Of copies on local disk; the source holds back what comes from a store.
+    pub(crate) limiter: Arc<Limiter>,
     pub(crate) progress: Arc<dyn Progress>,
     pub(crate) cancel: Cancel,
 }
@@ -92,7 +90,7 @@ impl Transfer {
             if target.stop.load(Ordering::Relaxed) {
                 return Err(RestoreError::interrupted(path));
             }
-            let piece = self.piece.min(left);
+            let piece = self.limiter.piece().min(left);
             let bytes = tokio::select! {
                 biased;
                 () = self.cancel.cancelled() => return Err(RestoreError::interrupted(path)),

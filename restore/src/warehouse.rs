@@ -94,8 +94,8 @@ pub(crate) fn tablet_file_name(name: &str) -> bool {
 pub(crate) struct TableLock {
     path: PathBuf,
     // Held for its flock.
-    _file: File,
-    remove: bool,
+    file: File,
+    exclusive: bool,
 }
 
 impl TableLock {
@@ -134,7 +134,7 @@ fn busy(action: &'static str, table: &str) -> RestoreError {
 }
 
 /// Locks `path`; none when another holds it.
-fn lock(path: &Path, operation: FlockOperation, remove: bool) -> io::Result<Option<TableLock>> {
+fn lock(path: &Path, operation: FlockOperation, exclusive: bool) -> io::Result<Option<TableLock>> {
     loop {
         let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
         match flock(&file, operation) {
@@ -145,14 +145,15 @@ fn lock(path: &Path, operation: FlockOperation, remove: bool) -> io::Result<Opti
         // Its last holder may have removed the file between our open and our lock: then it is nobody's lock any more.
         let same = |meta: std::fs::Metadata| file.metadata().is_ok_and(|ours| ours.ino() == meta.ino());
         if path.symlink_metadata().is_ok_and(same) {
-            return Ok(Some(TableLock { path: path.to_owned(), _file: file, remove }));
+            return Ok(Some(TableLock { path: path.to_owned(), file, exclusive }));
         }
     }
 }
 
 impl Drop for TableLock {
     fn drop(&mut self) {
-        if self.remove {
+        // The last of several backups finds nobody else and removes the file; who opens it meanwhile sees that it is gone.
+        if self.exclusive || flock(&self.file, FlockOperation::NonBlockingLockExclusive).is_ok() {
             let _ = std::fs::remove_file(&self.path);
         }
         if let Some(dir) = self.path.parent() {
@@ -177,6 +178,10 @@ mod tests {
         drop(held);
         let again = TableLock::exclusive(dir.path(), "t").unwrap();
         drop((other, again));
+        let (one, two) = (TableLock::shared(dir.path(), "t").unwrap(), TableLock::shared(dir.path(), "t").unwrap());
+        drop(one);
+        assert_eq!(TableLock::exclusive(dir.path(), "t").unwrap_err().kind, ErrorKind::Busy);
+        drop(two);
         assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none());
     }
 

@@ -460,6 +460,24 @@ async fn a_running_restore_is_seen_alone_and_cancelled_from_another_session() {
 }
 
 #[tokio::test]
+async fn what_is_wrong_with_a_repository_is_said_once_in_a_session() {
+    let world = World::new();
+    let mut session = world.session();
+    let location = world.path("location");
+    let create = format!("CREATE REPOSITORY r WITH BROKER ON LOCATION \"{}\"", location.display());
+    run(&mut session, &create).await.unwrap();
+    // A label, and a name that is not the directory's.
+    let root = location.join("__starrocks_repository_r");
+    std::fs::create_dir(root.join("__ss_l")).unwrap();
+    std::fs::remove_file(root.join("__repo_info")).unwrap();
+    let mut session = world.session();
+    let warned = run(&mut session, "SHOW SNAPSHOT ON r").await.unwrap().notes;
+    assert!(warned.iter().any(|note| note.contains("repository r") && note.contains("__repo_info")), "{warned:?}");
+    let again = run(&mut session, "SHOW SNAPSHOT ON r").await.unwrap().notes;
+    assert!(!again.iter().any(|note| note.contains("__repo_info")), "{again:?}");
+}
+
+#[tokio::test]
 async fn a_session_without_a_warehouse_says_how_to_name_one() {
     let world = World::new();
     drop(world.genuine("sr35/hub", "hub_repo").await);

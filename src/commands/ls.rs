@@ -10,6 +10,7 @@ use starsnap_fs::FsError;
 use starsnap_fs::tree::{Attributes, NodeId, NodeKind, Options, Tree};
 use starsnap_restore::report::JobStatus;
 use starsnap_restore::{ErrorKind, RestoreError};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
@@ -49,6 +50,7 @@ pub async fn ls(args: &LsArgs, globals: &Globals) -> anyhow::Result<Outcome> {
         out: Output::stdout(),
         first: true,
         complete: true,
+        told: HashSet::new(),
     };
     if globals.json {
         listing.out.raw(b"[")?;
@@ -92,6 +94,8 @@ struct Listing<'a> {
     out: Output,
     first: bool,
     complete: bool,
+    /// Snapshots of which it is said that their catalog cannot be had.
+    told: HashSet<String>,
 }
 
 impl Listing<'_> {
@@ -107,6 +111,7 @@ impl Listing<'_> {
                 }
                 children => children?,
             };
+            self.tell_fault(directory).await?;
             for child in children {
                 if child.name.starts_with('.') && !(self.args.all || self.json) {
                     continue;
@@ -136,6 +141,19 @@ impl Listing<'_> {
     fn skip(&mut self, path: &str, error: &FsError) {
         logging::line(&format!("starsnap: cannot list {}: {}", printable(path), printable(&error.to_string())));
         self.complete = false;
+    }
+
+    /// A listing without names must not look like one that is whole.
+    async fn tell_fault(&mut self, directory: NodeId) -> Result<(), FsError> {
+        if let Some((snapshot, problems)) = self.tree.without_catalog(directory).await?
+            && self.told.insert(snapshot.clone())
+        {
+            self.complete = false;
+            for problem in problems {
+                logging::line(&format!("starsnap: {}: {}", printable(&snapshot), printable(&problem)));
+            }
+        }
+        Ok(())
     }
 
     async fn facts(&self, node: NodeId) -> Result<Facts, FsError> {

@@ -207,6 +207,10 @@ fn a_truncated_or_senseless_meta_is_named() {
         let victim = Victim::new();
         victim.replace("__meta.", bytes);
         victim.is_broken("__meta");
+        for path in [VICTIM, &format!("{VICTIM}/latest")] {
+            let args = ["ls".as_ref(), victim.location.as_os_str(), path.as_ref(), "-R".as_ref()];
+            victim.run(args).code(3).says("__meta");
+        }
         assert_ne!(victim.restore(VICTIM).says("__meta").code, 0);
         let database = victim.world.path("warehouse/sr_hub");
         let restored = fs::read_dir(&database).map(|entries| {

@@ -21,7 +21,7 @@ pub struct IndexCache {
 /// What an entry depends on: two snapshots with the same key have the same content.
 #[derive(Debug, Clone)]
 pub struct CacheKey {
-    /// [`crate::storage::Storage::describe`].
+    /// [`crate::storage::Storage::identity`].
     pub location: String,
     /// The repository's directory there.
     pub root: String,

@@ -30,17 +30,12 @@ impl Limiter {
         Limiter { speed: speed.map(|speed| speed.max(1)), start: Instant::now(), next: Mutex::default() }
     }
 
-    /// True where there is a limit: then nothing may be fetched ahead of its turn.
-    pub(crate) fn is_limited(&self) -> bool {
-        self.speed.is_some()
-    }
-
     /// Bytes per piece: a twentieth of a second's worth where a limit is set, so that slow limits hold over short times too.
     pub fn piece(&self) -> u64 {
         self.speed.map_or(MAX_PIECE, |speed| (speed / 20).clamp(1, MAX_PIECE))
     }
 
-    /// Whether there is a limit at all.
+    /// True where there is a limit: then nothing may be fetched ahead of its turn.
     pub fn is_limited(&self) -> bool {
         self.speed.is_some()
     }

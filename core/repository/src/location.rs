@@ -16,7 +16,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Where a repository is, as a user writes it: a local path, a `file://` URL, `s3a://BUCKET/PATH` or `hdfs://HOST:PORT/PATH` with properties.
+/// Where a repository is, as a user writes it: a local path, a `file://` URL, `s3a://BUCKET/PATH` (`oss://`, `cosn://`, `obs://`) or
+/// `hdfs://HOST:PORT/PATH` with properties.
 /// Secrets in the properties are never shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location(Place);
@@ -48,7 +49,7 @@ impl Location {
             return Err(invalid("it is no path"));
         }
         let path = match text.split_once("://") {
-            Some((scheme, rest)) if is_s3(scheme) => {
+            Some((scheme, rest)) if s3::is_served(scheme) => {
                 let location = S3Location::parse(&scheme.to_ascii_lowercase(), rest, &Properties::read(properties)?)?;
                 return Ok(Location(Place::S3(Box::new(location))));
             }
@@ -120,10 +121,6 @@ impl fmt::Display for Location {
     }
 }
 
-fn is_s3(scheme: &str) -> bool {
-    ["s3a", "s3", "s3n"].iter().any(|served| scheme.eq_ignore_ascii_case(served))
-}
-
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
@@ -135,7 +132,8 @@ fn unsupported(scheme: &str) -> RepositoryError {
             "Google Cloud Storage is reached by its S3 interoperability",
             "write s3a:// instead of gs://, with `fs.s3a.endpoint` = storage.googleapis.com and an HMAC key as `fs.s3a.access.key` and `fs.s3a.secret.key`",
         ),
-        "oss" | "cos" | "cosn" | "obs" | "tos" | "ks3" => (
+        "cos" => ("this scheme is not supported", "write cosn://BUCKET/PATH, as StarRocks' manual does"),
+        "tos" | "ks3" => (
             "this scheme is not supported in this release",
             "where the store has an S3 endpoint, write s3a:// with `aws.s3.endpoint`",
         ),
@@ -178,7 +176,7 @@ mod tests {
         for text in ["", "file://host/x", "file://", "a\0b", "hdfs://", "HDFS://user@host/x"] {
             assert_eq!(Location::parse(text).unwrap_err().kind, ErrorKind::Invalid, "{text:?}");
         }
-        for scheme in ["viewfs", "webhdfs", "oss", "gs", "wasb", "abfss", "webdav"] {
+        for scheme in ["viewfs", "webhdfs", "tos", "gs", "wasb", "abfss", "webdav"] {
             let error = Location::parse(&format!("{scheme}://user:secret@host/path")).unwrap_err();
             assert_eq!(error.kind, ErrorKind::Unsupported);
             assert!(error.to_string().contains(scheme) && !error.to_string().contains("secret@"), "{error}");

@@ -70,6 +70,15 @@ impl OpenSnapshot {
         self.tablets.get(at)
     }
 
+    /// What is wrong, when a completed backup's catalog cannot be had, so that names of what it holds are missing.
+    pub fn without_catalog(&self) -> Option<&[String]> {
+        let catalog = &self.catalog;
+        let nothing = catalog.tables.is_empty() && catalog.functions.is_empty() && catalog.catalogs.is_empty();
+        let lacks = catalog.tables.iter().any(|table| table.catalog.is_none()) || nothing;
+        let completed = self.timestamp != crate::repository::INCOMPLETE;
+        (completed && lacks && !self.problems.is_empty()).then_some(&*self.problems)
+    }
+
     /// Path of a tablet's file from the repository's directory.
     pub fn file_path(&self, key: &TabletKey, file: &FileEntry) -> String {
         format!("__ss_{}/__ss_content/{}/{}.{}", self.label, key.path(), file.name, file.md5)

@@ -54,6 +54,11 @@ pub trait Storage: Send + Sync + std::fmt::Debug {
     /// Where it is, for messages: never with secrets.
     fn describe(&self) -> String;
 
+    /// What tells it from all other stores: two buckets of one name may be at two endpoints. Without secrets.
+    fn identity(&self) -> String {
+        self.describe()
+    }
+
     /// Entries directly below `dir`, in no particular order. `NotFound` when there is no such directory.
     async fn list(&self, dir: &str) -> Result<Vec<Entry>>;
 

@@ -434,6 +434,26 @@ fn secrets_are_never_shown() {
     assert!(fixtures().is_dir());
 }
 
+#[tokio::test]
+async fn two_endpoints_with_the_same_bucket_share_no_cached_snapshot() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = starsnap_repository::cache::IndexCache::new(dir.path());
+    let (whole, lacking) = (Server::start(), Server::start());
+    for server in [&whole, &lacking] {
+        upload(server, &genuine("sr35/hub").join("location"), "hub");
+    }
+    let lost = lacking.keys().into_iter().find(|key| key.contains("__ss_sr_hub_full/__ss_content/")).unwrap();
+    lacking.remove(&lost);
+    let files = async |server: &Server| {
+        let repository = Repository::open(&server.location("hub"), None).await.unwrap();
+        let snapshot = repository.snapshot("sr_hub_full", None, Some(&cache)).await.unwrap();
+        snapshot.tablets.iter().map(|tablet| tablet.files.len()).sum::<usize>()
+    };
+    let all = files(&whole).await;
+    assert_eq!(files(&lacking).await, all - 1);
+    assert_eq!(files(&whole).await, all);
+}
+
 /// At no time more than the limit allows since `begun`, and two pieces. A slow machine can only make it less.
 fn keeps_to(limit: u64, begun: Instant, moved: &[Moved], what: &str) -> usize {
     let mut bytes = 0;

@@ -2,7 +2,6 @@
 
 use super::{Answer, details};
 use crate::error::{ErrorKind, RestoreError, Result};
-use crate::registry::Registered;
 use starsnap_repository::Repository;
 use starsnap_repository::md5;
 use starsnap_repository::repository::{Label, Timestamp};
@@ -11,10 +10,9 @@ use starsnap_repository::repository::{Label, Timestamp};
 const INFO_LIMIT: u64 = 1 << 30;
 
 /// All labels, or those asked for; with `timestamp`, what that one backup holds.
-pub(super) async fn show(registered: &Registered, labels: &[String], timestamp: Option<&str>) -> Result<Answer> {
-    let repository = registered.open().await?;
+pub(super) async fn show(repository: &Repository, labels: &[String], timestamp: Option<&str>) -> Result<Answer> {
     if let (Some(timestamp), [label]) = (timestamp, labels) {
-        let row = detailed(&repository, label, timestamp).await;
+        let row = detailed(repository, label, timestamp).await;
         return Ok(Answer::rows(&["Snapshot", "Timestamp", "Database", "Details", "Status"], vec![row]));
     }
     let found = if labels.is_empty() {

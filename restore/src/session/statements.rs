@@ -44,7 +44,7 @@ impl Session {
         }
         let database = self.known_database("back up", job)?;
         let warehouse = self.warehouse("back up", database)?;
-        let repository = registered.open().await?;
+        let repository = self.open(&registered).await?;
         let wanted = Wanted::of(job.selection, job.catalogs);
         let record = record(Kind::Backup, job, &properties, warehouse, database, "");
         let options = BackupOptions {
@@ -100,7 +100,7 @@ impl Session {
     }
 
     async fn source(&self, registered: &Registered, label: &str, timestamp: &str) -> Result<Source> {
-        let repository = registered.open().await?;
+        let repository = self.open(registered).await?;
         let stored = repository.label(label).await?;
         if !stored.timestamps.iter().any(|one| one.text == timestamp) {
             let all: Vec<&str> = stored.timestamps.iter().map(|one| one.text.as_str()).collect();

@@ -30,7 +30,7 @@ impl RepositorySource {
 
     pub(super) fn identity(&self) -> Vec<String> {
         vec![
-            self.repository.storage().describe(),
+            self.repository.storage().identity(),
             self.repository.path(""),
             self.snapshot.label.clone(),
             self.snapshot.timestamp.clone(),

@@ -42,6 +42,10 @@ impl Storage for Limited {
         self.inner.describe()
     }
 
+    fn identity(&self) -> String {
+        self.inner.identity()
+    }
+
     async fn list(&self, dir: &str) -> Result<Vec<Entry>> {
         self.inner.list(dir).await
     }

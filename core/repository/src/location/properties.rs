@@ -26,7 +26,8 @@ pub(super) enum Setting {
     RequestTimeout,
 }
 
-/// Every name we act on. `aws.s3.*` is how StarRocks spells them, `fs.s3a.*` how Hadoop does.
+/// Every name we act on. `aws.s3.*` is how StarRocks spells them, `fs.s3a.*` how Hadoop does; `fs.oss.*` and `fs.cosn.*` are those of
+/// StarRocks' manual (CREATE REPOSITORY) and of Hadoop's connectors, `fs.obs.*` those of Huawei's.
 const NAMES: &[(&str, Setting)] = &[
     ("aws.s3.access_key", Setting::AccessKey),
     ("aws.s3.secret_key", Setting::SecretKey),
@@ -52,6 +53,18 @@ const NAMES: &[(&str, Setting)] = &[
     ("fs.s3a.assumed.role.external.id", Setting::ExternalId),
     ("fs.s3a.assumed.role.session.name", Setting::SessionName),
     ("fs.s3a.assumed.role.sts.endpoint", Setting::StsEndpoint),
+    ("fs.oss.accessKeyId", Setting::AccessKey),
+    ("fs.oss.accessKeySecret", Setting::SecretKey),
+    ("fs.oss.securityToken", Setting::SessionToken),
+    ("fs.oss.endpoint", Setting::Endpoint),
+    ("fs.cosn.userinfo.secretId", Setting::AccessKey),
+    ("fs.cosn.userinfo.secretKey", Setting::SecretKey),
+    ("fs.cosn.bucket.endpoint_suffix", Setting::Endpoint),
+    ("fs.cosn.bucket.region", Setting::Region),
+    ("fs.obs.access.key", Setting::AccessKey),
+    ("fs.obs.secret.key", Setting::SecretKey),
+    ("fs.obs.session.token", Setting::SessionToken),
+    ("fs.obs.endpoint", Setting::Endpoint),
     ("fs.s3a.attempts.maximum", Setting::Attempts),
     ("fs.s3a.retry.interval", Setting::RetryInterval),
     ("fs.s3a.connection.establish.timeout", Setting::ConnectTimeout),
@@ -170,7 +183,8 @@ fn unknown(name: &str) -> Result<()> {
     }
     let (nearest, distance) =
         NAMES.iter().map(|(known, _)| (*known, distance(name, known))).min_by_key(|(_, far)| *far).unwrap_or(("", 0));
-    if distance > 2 && (name.starts_with("fs.s3") || name.starts_with("hadoop.")) {
+    let hadoop = ["fs.s3", "fs.oss.", "fs.cosn.", "fs.obs.", "hadoop."];
+    if distance > 2 && hadoop.iter().any(|beginning| name.starts_with(beginning)) {
         tracing::warn!("property `{name}` tunes Hadoop and is passed over");
         return Ok(());
     }

@@ -66,6 +66,58 @@ impl Default for Patience {
     }
 }
 
+/// A store of its own that also speaks S3, under a scheme of its own.
+struct Kin {
+    scheme: &'static str,
+    /// The properties that state its endpoint and keys.
+    endpoint: &'static str,
+    keys: [&'static str; 2],
+    /// What a host's name begins with before the region, where it has one.
+    host: &'static str,
+    /// What follows the region.
+    domain: &'static str,
+}
+
+/// Alibaba's OSS, Tencent's COS, Huawei's OBS. OSS refuses requests with the bucket in the path, and all know it in the host.
+const KIN: [Kin; 3] = [
+    Kin {
+        scheme: "oss",
+        endpoint: "fs.oss.endpoint",
+        keys: ["fs.oss.accessKeyId", "fs.oss.accessKeySecret"],
+        host: "",
+        domain: ".aliyuncs.com",
+    },
+    Kin {
+        scheme: "cosn",
+        endpoint: "fs.cosn.bucket.endpoint_suffix",
+        keys: ["fs.cosn.userinfo.secretId", "fs.cosn.userinfo.secretKey"],
+        host: "cos.",
+        domain: ".myqcloud.com",
+    },
+    Kin {
+        scheme: "obs",
+        endpoint: "fs.obs.endpoint",
+        keys: ["fs.obs.access.key", "fs.obs.secret.key"],
+        host: "obs.",
+        domain: ".myhuaweicloud.com",
+    },
+];
+
+impl Kin {
+    /// As in `oss-cn-hangzhou-internal.aliyuncs.com`, `cos.ap-beijing.myqcloud.com` and `obs.cn-north-4.myhuaweicloud.com`.
+    fn region_of(&self, endpoint: &Url) -> Option<String> {
+        let host = endpoint.host_str()?;
+        let region = host.strip_suffix(self.domain)?.strip_prefix(self.host)?.trim_end_matches("-internal");
+        (!region.is_empty() && !region.contains('.')).then(|| region.to_owned())
+    }
+}
+
+/// Whether a location with that scheme is an object store reached by S3.
+pub(super) fn is_served(scheme: &str) -> bool {
+    let ours = ["s3a", "s3", "s3n"].iter().any(|served| scheme.eq_ignore_ascii_case(served));
+    ours || KIN.iter().any(|kin| scheme.eq_ignore_ascii_case(kin.scheme))
+}
+
 const AWS: [&str; 2] = [".amazonaws.com", ".amazonaws.com.cn"];
 
 impl S3Location {
@@ -80,13 +132,22 @@ impl S3Location {
         }
         let env =
             |names: &[&str]| names.iter().find_map(|name| std::env::var(name).ok().filter(|text| !text.is_empty()));
-        let given = match properties.text(Setting::Endpoint) {
-            Some(endpoint) => Some((endpoint.to_owned(), properties.name(Setting::Endpoint))),
-            None => env(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]).map(|endpoint| (endpoint, "AWS_ENDPOINT_URL")),
+        let kin = KIN.iter().find(|kin| kin.scheme == scheme);
+        let stated = properties.text(Setting::Region).map(str::to_owned);
+        let given = match (properties.text(Setting::Endpoint), kin) {
+            (Some(endpoint), _) => Some((endpoint.to_owned(), properties.name(Setting::Endpoint))),
+            // Of these, only Tencent's connector takes a region instead.
+            (None, Some(kin)) => match stated.as_ref().filter(|_| kin.scheme == "cosn") {
+                Some(region) => Some((format!("{}{region}{}", kin.host, kin.domain), "fs.cosn.bucket.region")),
+                None => return Err(invalid(kin.endpoint, "it is missing: the store's address")),
+            },
+            (None, None) => {
+                env(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]).map(|endpoint| (endpoint, "AWS_ENDPOINT_URL"))
+            }
         };
         let ssl = properties.flag(Setting::Ssl)?.unwrap_or(true);
         let given = given.map(|(endpoint, name)| origin(&endpoint, name, ssl, bucket)).transpose()?;
-        let stated = properties.text(Setting::Region).map(str::to_owned);
+        let region_of = |url: &Url| kin.map_or_else(|| region_of(url), |kin| kin.region_of(url));
         let region = stated
             .or_else(|| given.as_ref().and_then(region_of))
             .or_else(|| env(&["AWS_REGION", "AWS_DEFAULT_REGION"]))
@@ -105,12 +166,20 @@ impl S3Location {
             _ => format!("{protocol}://s3.{region}{suffix}"),
         };
         let aws = AWS.iter().any(|aws| endpoint.ends_with(aws));
+        // No name can be put before an address.
+        let is_address = Url::parse(&endpoint).is_ok_and(|url| url.domain().is_none());
         let path_style = match properties.flag(Setting::PathStyle)? {
             // A certificate of *.s3.… does not cover a bucket with a dot in it.
             Some(false) if !bucket.contains('.') => false,
-            None if aws && !bucket.contains('.') => false,
+            None if (aws || kin.is_some() && !is_address) && !bucket.contains('.') => false,
             _ => true,
         };
+        let keys = keys(properties)?;
+        if let (Some(kin), None) = (kin, &keys) {
+            // What AWS' tools know of keys is not for these.
+            let reason = format!("it is missing, and so may be `{}`: the store wants keys", kin.keys[1]);
+            return Err(invalid(kin.keys[0], &reason));
+        }
         let sts = if aws { format!("{protocol}://sts.{region}{suffix}") } else { endpoint.clone() };
         Ok(S3Location {
             scheme: scheme.to_owned(),
@@ -118,7 +187,7 @@ impl S3Location {
             root: root.to_owned(),
             region,
             path_style,
-            keys: keys(properties)?,
+            keys,
             instance_profile: properties.flag(Setting::InstanceProfile)?.unwrap_or(false),
             role: role(properties, ssl, sts)?,
             patience: patience(properties)?,
@@ -278,6 +347,42 @@ mod tests {
         assert!(dotted.path_style);
         let forced = parse("b", &[("aws.s3.endpoint", "h"), ("aws.s3.enable_path_style_access", "false")]).unwrap();
         assert!(!forced.path_style);
+    }
+
+    #[test]
+    fn stores_that_are_kin_have_the_bucket_in_the_host_and_keys_of_their_own() {
+        let keys = |id, secret| [(id, "k"), (secret, "hidden")];
+        let oss = keys("fs.oss.accessKeyId", "fs.oss.accessKeySecret");
+        let cosn = keys("fs.cosn.userinfo.secretId", "fs.cosn.userinfo.secretKey");
+        let obs = keys("fs.obs.access.key", "fs.obs.secret.key");
+        let cases = [
+            ("oss", oss, ("fs.oss.endpoint", "oss-cn-zhangjiakou-internal.aliyuncs.com"), "oss-cn-zhangjiakou"),
+            ("cosn", cosn, ("fs.cosn.bucket.endpoint_suffix", "cos.ap-beijing.myqcloud.com"), "ap-beijing"),
+            ("obs", obs, ("fs.obs.endpoint", "obs.cn-north-4.myhuaweicloud.com"), "cn-north-4"),
+        ];
+        let parse = |scheme: &str, given: &[(&str, &str)]| {
+            let given: Vec<_> = given.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            S3Location::parse(scheme, "bucket/backup", &Properties::read(&given)?)
+        };
+        for (scheme, keys, endpoint, region) in cases {
+            let location = parse(scheme, &[keys[0], keys[1], endpoint]).unwrap();
+            assert_eq!((location.region.as_str(), location.path_style), (region, false), "{scheme}");
+            assert_eq!(location.endpoint, format!("https://{}", endpoint.1));
+            assert_eq!(location.url(), format!("{scheme}://bucket/backup"));
+            assert!(location.keys.is_some());
+            for missing in [vec![keys[0], keys[1]], vec![endpoint]] {
+                if scheme == "cosn" && missing.len() == 2 {
+                    let of_region =
+                        parse(scheme, &[missing[0], missing[1], ("fs.cosn.bucket.region", "ap-x")]).unwrap();
+                    assert_eq!(of_region.endpoint, "https://cos.ap-x.myqcloud.com");
+                }
+                let error = parse(scheme, &missing).unwrap_err().to_string();
+                assert!(error.contains("missing") && error.contains(&format!("fs.{scheme}.")), "{error}");
+                assert!(!error.contains("hidden"), "{error}");
+            }
+        }
+        let local = parse("oss", &[oss[0], oss[1], ("fs.oss.endpoint", "http://127.0.0.1:9")]).unwrap();
+        assert!(local.path_style);
     }
 
     #[test]

@@ -30,7 +30,7 @@ impl Repository {
         let (timestamp, infos) = chosen(&label, timestamp)?;
         let key = match (infos, label.metas.as_slice()) {
             ([info], [meta]) => Some(CacheKey {
-                location: self.storage().describe(),
+                location: self.storage().identity(),
                 root: self.path(""),
                 label: label.name.clone(),
                 timestamp: timestamp.to_owned(),

@@ -319,6 +319,13 @@ impl Storage for ObjectStorage {
         self.description.clone()
     }
 
+    fn identity(&self) -> String {
+        match &self.s3 {
+            Some(location) => format!("{} at {}", self.description, location.endpoint),
+            None => self.describe(),
+        }
+    }
+
     fn limiting_uploads(&self, limiter: &Arc<Limiter>) -> Option<Arc<dyn Storage>> {
         let opened = s3::open_limited(self.s3.as_ref()?, Some(Arc::clone(limiter)));
         // What could be opened once can be opened again.

@@ -282,8 +282,9 @@ impl reqsign_core::HttpSend for Sender {
         loop {
             let request = self.0.request(parts.method.clone(), parts.uri.to_string()).headers(parts.headers.clone());
             attempt += 1;
-            let sent = exchange(request.body(body.clone()), NEAR.idle, &Sent::begun());
-            let failure = match tokio::time::timeout(NEAR.request, sent).await {
+            let sent = Sent::begun();
+            let exchanged = exchange(request.body(body.clone()), NEAR.idle, &sent);
+            let failure = match tokio::time::timeout(NEAR.request, exchanged).await {
                 Ok(Ok((answer, _))) if answer.status == 404 && parts.uri.path().ends_with(ROLES) => {
                     return Err(reqsign_core::Error::config_invalid("no role is attached to this instance"));
                 }
