@@ -104,7 +104,7 @@ async fn run(
         true => options.source.clone(),
         false => options.source.limited(limiter.clone()),
     };
-    let transfer = Arc::new(Transfer { source, limiter, piece, progress: progress.clone(), cancel });
+    let transfer = Arc::new(Transfer { source, limiter, progress: progress.clone(), cancel });
     let permits = Semaphore::new(workers);
     // A few tables at once, so that the end of one does not leave workers idle.
     let reports = futures::stream::iter(tasks).map(|task| run_table(task, &transfer, &permits, workers, &context));

@@ -4,7 +4,6 @@ mod directory;
 mod repository;
 
 use crate::error::{RestoreError, Result};
-use crate::limiter::Limiter;
 use bytes::Bytes;
 use directory::DirectorySource;
 use repository::RepositorySource;
