@@ -47,7 +47,7 @@ fn restores_and_copies_out_of_a_mount_outlive_failovers() {
     let world = world(&cluster.store);
     let genuine = genuine::one("sr35/hub");
     let expected = local(&world, &genuine);
-    let repository = registered(&world, &genuine, &cluster.store);
+    let (repository, _) = registered(&world, &genuine, &cluster.store);
 
     // Nobody is active when it begins; the other NameNode takes over while it waits.
     cluster.tell("stop-namenode 0");
@@ -93,7 +93,7 @@ fn a_cluster_that_hangs_is_given_up_and_all_goes_on_when_it_does() {
     let world = world(&store);
     let genuine = genuine::one("sr35/hub");
     let expected = local(&world, &genuine);
-    let repository = registered(&world, &genuine, &store);
+    let (repository, _) = registered(&world, &genuine, &store);
     let mount = world.mount(Path::new(&repository));
     let label = &genuine.labels()[LABEL];
     let (path, content) = label.files.iter().max_by_key(|(_, content)| content.size).unwrap();
