@@ -35,10 +35,10 @@ impl Config {
     pub(super) fn load(location: &HdfsLocation) -> Result<Config, Refusal> {
         let environment = environment_dir();
         let mut config = Config::default();
-        if location.resources.is_empty() {
-            if let Some(dir) = &environment {
-                config.read_dir(dir)?;
-            }
+        if location.resources.is_empty()
+            && let Some(dir) = &environment
+        {
+            config.read_dir(dir)?;
         }
         for path in &location.resources {
             // StarRocks has the names of files here, which stand beside its other configuration.
