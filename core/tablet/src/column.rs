@@ -6,6 +6,7 @@ mod out;
 mod scalar;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use arrow_array::{Array, ArrayRef};
 use arrow_buffer::{BooleanBuffer, NullBuffer};
@@ -28,6 +29,16 @@ pub(crate) trait ColumnReader: Send {
 #[derive(Clone)]
 pub(crate) struct Context {
     pub file: Arc<dyn ReadAt>,
+    pub pages: Arc<PageCounts>,
+    /// Bytes that are fetched ahead for one column, at most.
+    pub max_fetch: u64,
+}
+
+/// How many data pages the opened columns of a scan have, and how many of them were read.
+#[derive(Debug, Default)]
+pub(crate) struct PageCounts {
+    pub all: AtomicU64,
+    pub read: AtomicU64,
 }
 
 /// Numbers of stored types (ColumnMetaPB.type).

@@ -25,7 +25,7 @@
 //! files together); `render` (rows as text).
 //!
 //! No input makes it panic: every length is checked before it is allocated, every page's checksum before it is used. Not read: GIN,
-//! vector and bitmap indexes and bloom filters (rows do not need them), encrypted files, rowsets older than 1.19, generic aggregate
+//! vector, n-gram and bitmap indexes (rows do not need them), encrypted files, rowsets older than 1.19, generic aggregate
 //! states that would have to be merged; each of them is refused by name.
 
 pub mod codec;
@@ -53,9 +53,10 @@ pub mod types;
 pub use error::{ErrorKind, Result, TabletError};
 pub use filter::Filter;
 pub use meta::{TabletMeta, expected_files};
+pub use predicate::Op;
 pub use rowset::{RowsetId, RowsetMeta};
 pub use schema::{Aggregation, Column, KeysType, LogicalType, TabletSchema};
 pub use segment::Segment;
 pub use source::ReadAt;
-pub use tablet::{Named, PhysicalRows, Rows, Tablet, TabletFiles};
+pub use tablet::{Named, PhysicalRows, Rows, ScanStats, Tablet, TabletFiles};
 pub use types::{BitmapAs, HllAs, LargeIntAs, ReadOptions, TextAs};

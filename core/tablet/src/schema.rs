@@ -3,6 +3,10 @@
 use crate::error::{Result, TabletError, Within};
 use crate::proto::tablet::{ColumnPb, TabletSchemaPb};
 
+/// IndexType of indexes that are not kept in bloom filters; n-gram filters have 3.
+const INDEX_BITMAP: i32 = 0;
+const INDEX_GIN: i32 = 1;
+
 /// The table model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeysType {
@@ -235,6 +239,8 @@ pub struct Column {
     pub auto_increment: bool,
     pub has_bitmap_index: bool,
     pub has_bloom_filter: bool,
+    /// Its bloom filters, if any, are of pieces of text.
+    pub has_ngram_filter: bool,
 }
 
 impl Column {
@@ -251,6 +257,7 @@ impl Column {
             auto_increment: pb.is_auto_increment.unwrap_or(false),
             has_bitmap_index: pb.has_bitmap_index.unwrap_or(false),
             has_bloom_filter: pb.is_bf_column.unwrap_or(false),
+            has_ngram_filter: false,
             name,
         })
     }
@@ -272,7 +279,12 @@ pub struct TabletSchema {
 
 impl TabletSchema {
     pub(crate) fn from_pb(pb: &TabletSchemaPb) -> Result<Self> {
-        let columns = pb.column.iter().map(Column::from_pb).collect::<Result<Vec<_>>>()?;
+        let mut columns = pb.column.iter().map(Column::from_pb).collect::<Result<Vec<_>>>()?;
+        // Of an index of a kind that is not known, anything may be said.
+        let other = pb.table_indices.iter().filter(|i| !matches!(i.index_type, Some(INDEX_BITMAP | INDEX_GIN)));
+        for id in other.flat_map(|index| &index.col_unique_id) {
+            columns.iter_mut().filter(|c| c.unique_id == *id).for_each(|c| c.has_ngram_filter = true);
+        }
         let sort_key = sort_key(pb, &columns)?;
         Ok(TabletSchema {
             id: pb.id.unwrap_or(-1),

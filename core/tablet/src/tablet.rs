@@ -7,6 +7,7 @@ mod prune;
 mod rows;
 mod run;
 mod segment_rows;
+mod stats;
 
 use std::io;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::{Schema, SchemaRef};
 
 use crate::error::{Result, TabletError, Within};
+use crate::filter::{Bound, Filter};
 use crate::meta::TabletMeta;
 use crate::rowset::RowsetMeta;
 use crate::schema::{Column, TabletSchema};
@@ -24,7 +26,9 @@ use crate::types::{ReadOptions, arrow_field, present};
 
 pub use named::Named;
 pub use rows::Rows;
-use segment_rows::{BatchSize, SegmentRows};
+use segment_rows::{BatchSize, SegmentRows, Test};
+use stats::Counts;
+pub use stats::ScanStats;
 
 /// The files of a tablet, by the names that its metadata gives them.
 pub trait TabletFiles: Send + Sync {
@@ -76,20 +80,46 @@ impl Tablet {
         Segment::open(file).within(|| name)
     }
 
+    /// The Arrow schema of the batches that readers of these columns hand out; nothing means all.
+    pub fn arrow_schema(schema: &TabletSchema, columns: Option<&[&str]>, options: &ReadOptions) -> Result<SchemaRef> {
+        Ok(Output::new(schema, &projection(schema, columns)?, options)?.schema)
+    }
+
     /// Every stored row of every segment, in rowset and segment order: not merged, deleted ones too, without delta columns.
     /// `columns` names the wanted ones, in that order; nothing means all.
     pub fn physical_rows(&self, columns: Option<&[&str]>, options: &ReadOptions) -> Result<PhysicalRows> {
-        let columns = projection(&self.meta.schema, columns)?;
+        self.physical_rows_where(columns, None, options)
+    }
+
+    /// As [`Self::physical_rows`], but only rows for which `filter` is true; what is read for it is as in [`Self::rows_where`].
+    pub fn physical_rows_where(
+        &self,
+        columns: Option<&[&str]>,
+        filter: Option<&Filter>,
+        options: &ReadOptions,
+    ) -> Result<PhysicalRows> {
+        let wanted = projection(&self.meta.schema, columns)?;
+        let filter = filter.map(|f| f.bind(&self.meta.schema)).transpose()?;
+        let mut columns = wanted.clone();
+        let mut looked_at = Vec::new();
+        filter.iter().for_each(|f| f.columns(&mut looked_at));
+        for at in looked_at {
+            if !columns.contains(&at) {
+                columns.push(at);
+            }
+        }
         let segments = self.meta.rowsets.iter().enumerate();
         let segments = segments.flat_map(|(r, rowset)| (0..rowset.segments.len()).map(move |s| (r, s))).collect();
         Ok(PhysicalRows {
-            output: Output::new(&self.meta.schema, &columns, options)?,
+            output: Output::new(&self.meta.schema, &wanted, options)?,
             tablet: self.clone(),
             columns,
+            filter,
             segments,
             next: 0,
             skip: 0,
             current: None,
+            counts: Counts::default(),
         })
     }
 }
@@ -136,18 +166,26 @@ impl Output {
 /// Stored rows, batch by batch; see [`Tablet::physical_rows`].
 pub struct PhysicalRows {
     tablet: Tablet,
+    /// The wanted columns, then those that are only filtered by.
     columns: Vec<usize>,
+    filter: Option<Bound>,
     output: Output,
     segments: Vec<(usize, usize)>,
     next: usize,
     skip: u64,
     current: Option<(String, SegmentRows)>,
+    counts: Counts,
 }
 
 impl PhysicalRows {
     /// The Arrow schema of the batches.
     pub fn schema(&self) -> SchemaRef {
         self.output.schema.clone()
+    }
+
+    /// What has been read so far.
+    pub fn stats(&self) -> ScanStats {
+        self.counts.stats()
     }
 
     /// Passes over the next `rows` rows, reading as little of them as the format allows. To be called before rows are read.
@@ -161,10 +199,14 @@ impl PhysicalRows {
                 if self.skip > 0 {
                     self.skip = rows.skip(self.skip);
                 }
-                if let Some((arrays, _, count)) = rows.next_arrays().within(|| name.clone())? {
-                    return Ok(Some(self.output.batch(&arrays, count).within(|| name.clone())?));
+                let found = next_physical(rows, self.filter.as_ref(), &self.columns).within(|| name.clone())?;
+                match found {
+                    Some((_, 0)) => continue,
+                    Some((arrays, count)) => {
+                        return Ok(Some(self.output.batch(&arrays, count).within(|| name.clone())?));
+                    }
+                    None => self.current = None,
                 }
-                self.current = None;
             }
             let Some(&(rowset, segment)) = self.segments.get(self.next) else { return Ok(None) };
             self.next += 1;
@@ -174,10 +216,39 @@ impl PhysicalRows {
             let opened = self.tablet.open_segment(rowset, segment)?;
             let size = BatchSize::shared(self.output.options.batch_rows, 1);
             let written = rowset.schema.as_ref().unwrap_or(&meta.schema);
-            let rows = SegmentRows::open(&opened, &[], &meta.schema, written, &self.columns, size);
-            self.current = Some((name.clone(), rows.within(|| name)?));
+            let pages = &self.counts.pages;
+            let rows = SegmentRows::open(&opened, &[], &meta.schema, written, &self.columns, size, pages);
+            let mut rows = rows.within(|| name.clone())?;
+            let mut left = opened.num_rows();
+            if let Some(filter) = &self.filter {
+                let ranges = prune::ranges(&opened, &meta.schema, written, filter, &|_| false);
+                let ranges = ranges.within(|| name.clone())?;
+                left = ranges.iter().map(|range| range.end - range.start).sum();
+                rows.keep(ranges);
+            }
+            self.counts.segment(opened.num_rows(), left);
+            self.current = Some((name, rows));
         }
     }
+}
+
+/// The next rows that the filter wants, which may be none; nothing at the end.
+fn next_physical(
+    rows: &mut SegmentRows,
+    filter: Option<&Bound>,
+    columns: &[usize],
+) -> Result<Option<(Vec<ArrayRef>, usize)>> {
+    let Some(filter) = filter else { return Ok(rows.next_arrays()?.map(|(arrays, _, count)| (arrays, count))) };
+    let index = |position: usize| columns.iter().position(|&at| at == position);
+    let mut looked_at = Vec::new();
+    filter.columns(&mut looked_at);
+    let mut looked_at: Vec<usize> = looked_at.into_iter().filter_map(index).collect();
+    looked_at.sort_unstable();
+    looked_at.dedup();
+    let narrow = |_, keep: &mut [bool], arrays: &[Option<ArrayRef>]| {
+        filter.apply(keep, &|position| arrays.get(index(position)?)?.as_ref())
+    };
+    rows.next_wanted(&Test { columns: &looked_at, narrow: &narrow })
 }
 
 impl Iterator for PhysicalRows {

@@ -1,6 +1,7 @@
 //! Scalar columns: pages, their encodings and null maps.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use arrow_array::ArrayRef;
 
@@ -15,10 +16,9 @@ use crate::proto::segment::{ColumnMetaPb, PagePointerPb};
 use super::out::{Out, Values};
 use super::{ColumnReader, Context, null_buffer, stored};
 
-/// Pages that stand next to each other are fetched together: at first this many bytes, then twice as many each time, so that
+/// Pages that stand next to each other are fetched together: at first this many bytes, then twice as many each time (up to [`Context::max_fetch`]), so that
 /// little is fetched in vain where only a few rows are wanted.
 const FIRST_FETCH_LEN: u64 = 32 << 10;
-const MAX_FETCH_LEN: u64 = 1 << 20;
 
 pub(crate) struct ScalarReader {
     pages: Pages,
@@ -33,6 +33,7 @@ impl ScalarReader {
     pub fn open(context: &Context, meta: &ColumnMetaPb, out: Box<dyn Out>) -> Result<Self> {
         let root = meta.indexes.iter().find_map(|i| i.ordinal_index.as_ref());
         let index = OrdinalIndex::read(context.file.as_ref(), root.and_then(|r| r.root_page.as_ref()))?;
+        context.pages.all.fetch_add(index.pages.len() as u64, Ordering::Relaxed);
         let codec = Codec::from_pb(meta.compression.unwrap_or(0))?;
         let decoder = Decoder {
             context: context.clone(),
@@ -143,6 +144,7 @@ impl Pages {
         };
         let following = self.index.pages.get(self.next + 1).map(|(first, _)| *first);
         self.next += 1;
+        self.context.pages.read.fetch_add(1, Ordering::Relaxed);
         let page = self.read(pointer).within(|| format!("page at {}", pointer.offset))?;
         let end = ordinal.checked_add(page.rows);
         let right = first == ordinal && page.footer.first_ordinal.unwrap_or(0) == ordinal;
@@ -167,7 +169,7 @@ impl Pages {
                 self.fetched_at = u64::MAX;
                 page::read_into(self.context.file.as_ref(), pointer.offset, ahead, &mut self.fetched)?;
                 self.fetched_at = pointer.offset;
-                self.fetch_len = (self.fetch_len * 2).min(MAX_FETCH_LEN);
+                self.fetch_len = (self.fetch_len * 2).min(self.context.max_fetch);
                 0..pointer.size as usize
             }
         };

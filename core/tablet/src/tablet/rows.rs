@@ -17,6 +17,7 @@ use crate::types::ReadOptions;
 use super::merge::Merge;
 use super::run::{Run, Scan, filter_arrays};
 use super::segment_rows::BatchSize;
+use super::stats::{Counts, ScanStats};
 use super::{Output, Tablet, projection};
 
 /// Rows of a tablet, batch by batch; see [`Tablet::rows`].
@@ -27,6 +28,7 @@ pub struct Rows {
     source: Source,
     /// What merged rows must meet, and the schema positions of the arrays.
     after_merge: Option<(Bound, Vec<usize>)>,
+    counts: Counts,
 }
 
 enum Source {
@@ -45,8 +47,8 @@ impl Tablet {
         self.rows_where(columns, None, options)
     }
 
-    /// As [`Self::rows`], but only rows for which `filter` is true. Parts of segments whose zone maps say that they cannot hold
-    /// any are not read.
+    /// As [`Self::rows`], but only rows for which `filter` is true. Parts of segments whose zone maps, bloom filters or short key
+    /// index say that they cannot hold any are not read, and of columns that are not filtered by, only the pages of wanted rows.
     pub fn rows_where(&self, columns: Option<&[&str]>, filter: Option<&Filter>, options: &ReadOptions) -> Result<Rows> {
         let schema = &self.meta.schema;
         let columns = projection(schema, columns)?;
@@ -70,7 +72,9 @@ impl Tablet {
         let size = BatchSize::shared(output.options.batch_rows, batches);
         let after_merge = filter.clone().filter(|_| merges).map(|f| (f, positions.clone()));
         let filter = if merges { filter.and_then(|f| of_keys(&f, schema)) } else { filter };
-        let scan = Arc::new(Scan { tablet: self.clone(), positions, predicates, filter, size });
+        let counts = Counts::default();
+        let counting = counts.clone();
+        let scan = Arc::new(Scan { tablet: self.clone(), positions, predicates, filter, size, counts: counting });
         let runs: Vec<_> = runs.into_iter().map(|segments| Run::new(scan.clone(), segments)).collect();
         let wanted = columns.len();
         let source = if merges {
@@ -78,7 +82,7 @@ impl Tablet {
         } else {
             Source::Union(runs.into())
         };
-        Ok(Rows { output, wanted, source, after_merge })
+        Ok(Rows { output, wanted, source, after_merge, counts })
     }
 }
 
@@ -125,6 +129,11 @@ impl Rows {
     /// The Arrow schema of the batches.
     pub fn schema(&self) -> SchemaRef {
         self.output.schema.clone()
+    }
+
+    /// What has been read so far.
+    pub fn stats(&self) -> ScanStats {
+        self.counts.stats()
     }
 
     fn next_batch(&mut self) -> Result<Option<RecordBatch>> {

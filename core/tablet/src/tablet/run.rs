@@ -11,7 +11,8 @@ use crate::filter::Bound;
 use crate::predicate::DeletePredicate;
 use crate::rowset::RowsetMeta;
 
-use super::segment_rows::{BatchSize, Delta, SegmentRows};
+use super::segment_rows::{BatchSize, Delta, SegmentRows, Test};
+use super::stats::Counts;
 use super::{Tablet, prune};
 
 /// What all runs of one scan share.
@@ -23,12 +24,24 @@ pub(super) struct Scan {
     /// What rows must meet before they are merged.
     pub filter: Option<Bound>,
     pub size: BatchSize,
+    pub counts: Counts,
 }
 
 impl Scan {
     /// Where the column at a schema position is among the arrays.
     fn index(&self, position: usize) -> Option<usize> {
         self.positions.iter().position(|&at| at == position)
+    }
+
+    /// Positions in the arrays of the columns that the filter and these predicates look at.
+    fn looked_at(&self, predicates: &[usize]) -> Vec<usize> {
+        let predicates = predicates.iter().filter_map(|&at| self.predicates.get(at));
+        let mut columns: Vec<usize> = predicates.flat_map(|p| &p.conditions).map(|c| c.column).collect();
+        self.filter.iter().for_each(|filter| filter.columns(&mut columns));
+        let mut found: Vec<usize> = columns.into_iter().filter_map(|column| self.index(column)).collect();
+        found.sort_unstable();
+        found.dedup();
+        found
     }
 }
 
@@ -43,8 +56,10 @@ struct Current {
     name: String,
     rows: SegmentRows,
     deleted: Option<DeleteVector>,
-    /// Version that predicates must have reached to apply.
-    end_version: i64,
+    /// Positions of the predicates that apply.
+    predicates: Vec<usize>,
+    /// Positions in the arrays of the columns that predicates and the filter look at.
+    looked_at: Vec<usize>,
 }
 
 impl Run {
@@ -78,7 +93,8 @@ impl Current {
         let opened = scan.tablet.open_segment(rowset, segment)?;
         let deltas = open_deltas(scan, rowset, segment)?;
         let written = rowset.schema.as_ref().unwrap_or(&meta.schema);
-        let rows = SegmentRows::open(&opened, &deltas, &meta.schema, written, &scan.positions, scan.size);
+        let pages = &scan.counts.pages;
+        let rows = SegmentRows::open(&opened, &deltas, &meta.schema, written, &scan.positions, scan.size, pages);
         let deleted = rowset.segments.get(segment).and_then(|s| s.delete_vector.clone());
         if let Some(last) = deleted.as_ref().and_then(|d| d.rows.max())
             && u64::from(last) >= opened.num_rows()
@@ -87,40 +103,47 @@ impl Current {
             return Err(TabletError::damaged(format!("row {last} is deleted of {rows} rows")).within(name));
         }
         let mut rows = rows.within(|| name.clone())?;
+        let mut left = opened.num_rows();
         if let Some(filter) = &scan.filter {
             let replaced = |id| deltas.iter().any(|d| d.column_unique_ids.contains(&id));
-            rows.keep(prune::ranges(&opened, &meta.schema, written, filter, replaced).within(|| name.clone())?);
+            let ranges = prune::ranges(&opened, &meta.schema, written, filter, &replaced);
+            let ranges = ranges.within(|| name.clone())?;
+            left = ranges.iter().map(|range| range.end - range.start).sum();
+            rows.keep(ranges);
         }
-        Ok(Current { rows, name, deleted: deleted.filter(|d| !d.rows.is_empty()), end_version: rowset.end_version })
+        scan.counts.segment(opened.num_rows(), left);
+        let end_version = rowset.end_version;
+        let applies = |at: &usize| scan.predicates.get(*at).is_some_and(|p| p.version >= end_version);
+        let predicates: Vec<usize> = (0..scan.predicates.len()).filter(applies).collect();
+        let looked_at = scan.looked_at(&predicates);
+        let deleted = deleted.filter(|d| !d.rows.is_empty());
+        Ok(Current { rows, name, deleted, predicates, looked_at })
     }
 
     fn next_arrays(&mut self, scan: &Scan) -> Result<Option<(Vec<ArrayRef>, usize)>> {
-        let Some((arrays, start, rows)) = self.rows.next_arrays()? else { return Ok(None) };
-        let predicates: Vec<_> = scan.predicates.iter().filter(|p| p.version >= self.end_version).collect();
-        if predicates.is_empty() && self.deleted.is_none() && scan.filter.is_none() {
-            return Ok(Some((arrays, rows)));
+        if self.predicates.is_empty() && self.deleted.is_none() && scan.filter.is_none() {
+            return Ok(self.rows.next_arrays()?.map(|(arrays, _, rows)| (arrays, rows)));
         }
-        let mut keep = vec![true; rows];
-        if let Some(deleted) = &self.deleted {
-            // A segment has at most 2^32 rows.
-            let range = start as u32..=(start + rows as u64 - 1) as u32;
-            for row in deleted.rows.range(range) {
-                if let Some(keep) = keep.get_mut((u64::from(row) - start) as usize) {
-                    *keep = false;
+        let narrow = |start: u64, keep: &mut [bool], arrays: &[Option<ArrayRef>]| {
+            if let Some(deleted) = &self.deleted {
+                // A segment has at most 2^32 rows.
+                let range = start as u32..=(start + keep.len() as u64 - 1) as u32;
+                for row in deleted.rows.range(range) {
+                    if let Some(keep) = keep.get_mut((u64::from(row) - start) as usize) {
+                        *keep = false;
+                    }
                 }
             }
-        }
-        for predicate in predicates {
-            predicate.apply(&mut keep, |position| arrays.get(scan.index(position)?))?;
-        }
-        if let Some(filter) = &scan.filter {
-            filter.apply(&mut keep, &|position| arrays.get(scan.index(position)?))?;
-        }
-        let kept = keep.iter().filter(|&&k| k).count();
-        if kept == rows {
-            return Ok(Some((arrays, rows)));
-        }
-        Ok(Some((filter_arrays(&arrays, keep)?, kept)))
+            let array = |position| arrays.get(scan.index(position)?)?.as_ref();
+            for predicate in self.predicates.iter().filter_map(|&at| scan.predicates.get(at)) {
+                predicate.apply(keep, array)?;
+            }
+            match &scan.filter {
+                Some(filter) => filter.apply(keep, &array),
+                None => Ok(()),
+            }
+        };
+        self.rows.next_wanted(&Test { columns: &self.looked_at, narrow: &narrow })
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, UInt32Array, new_null_array};
+use arrow_array::{Array, ArrayRef, BooleanArray, UInt32Array, new_null_array};
 
-use crate::column::{self, ColumnReader, Context};
+use crate::column::{self, ColumnReader, Context, PageCounts};
 use crate::error::{Result, TabletError, Within};
 use crate::schema::{Column, LogicalType, TabletSchema};
 use crate::segment::Segment;
@@ -27,6 +28,8 @@ pub(super) struct BatchSize {
 impl BatchSize {
     /// Bytes of all the batches that a scan holds at a time.
     const ALL_BYTES: u64 = 64 << 20;
+    const MIN_FETCH: u64 = 64 << 10;
+    const MAX_FETCH: u64 = 1 << 20;
 
     /// The size for a scan that holds `batches` batches at a time.
     pub fn shared(rows: usize, batches: usize) -> Self {
@@ -34,11 +37,31 @@ impl BatchSize {
         BatchSize { rows: rows.min(((1 << 20) / batches).max(16)), bytes: Self::ALL_BYTES / batches as u64 }
     }
 
+    /// Bytes that each of a segment's columns may fetch ahead.
+    fn fetch_of(self, columns: usize) -> u64 {
+        (self.bytes / 4 / columns.max(1) as u64).clamp(Self::MIN_FETCH, Self::MAX_FETCH)
+    }
+
     fn rows_of(self, segment: &Segment) -> usize {
         let bytes = segment.footer().raw_data_footprint.unwrap_or(0).max(segment.file.len());
         let row = (bytes / segment.num_rows().max(1)).max(1);
         self.rows.min((self.bytes / row).max(1) as usize)
     }
+}
+
+/// A column of a segment, opened when its first row is wanted.
+struct Reader {
+    column: Column,
+    from: Segment,
+    /// From a file that lists the column, so that it must be there.
+    delta: bool,
+    /// The column as it was written.
+    hint: Column,
+    source: Option<Source>,
+    /// Ordinal of the row that the source stands at.
+    at: u64,
+    pages: Arc<PageCounts>,
+    max_fetch: u64,
 }
 
 /// Where the values of one column come from.
@@ -52,17 +75,27 @@ enum Source {
 }
 
 pub(super) struct SegmentRows {
-    columns: Vec<(Column, Source)>,
+    columns: Vec<Reader>,
     batch_rows: usize,
     /// Rows that are still to be read, ascending.
     ranges: VecDeque<Range<u64>>,
-    /// Ordinal of the row that the readers stand at.
-    at: u64,
 }
 
+/// Which rows of a batch are wanted, told from some of its columns.
+pub(super) struct Test<'a> {
+    /// Positions in the arrays of the columns that are looked at.
+    pub columns: &'a [usize],
+    /// Sets what is not wanted to false; gets the ordinal of the first row, and the arrays of the columns that are looked at.
+    #[allow(clippy::type_complexity)]
+    pub narrow: &'a dyn Fn(u64, &mut [bool], &[Option<ArrayRef>]) -> Result<()>,
+}
+
+/// Wanted rows that have no more unwanted ones between them are read in one go.
+const GAP: usize = 64;
+
 impl SegmentRows {
-    /// Opens the columns at `positions` of `schema` in a segment whose rowset was written with `written`. Of several deltas that
-    /// have a column, the first is taken.
+    /// The columns at `positions` of `schema` in a segment whose rowset was written with `written`. Of several deltas that have a
+    /// column, the first is taken.
     pub fn open(
         segment: &Segment,
         deltas: &[Delta],
@@ -70,6 +103,7 @@ impl SegmentRows {
         written: &TabletSchema,
         positions: &[usize],
         size: BatchSize,
+        pages: &Arc<PageCounts>,
     ) -> Result<Self> {
         let mut columns = Vec::with_capacity(positions.len());
         for column in positions.iter().filter_map(|&at| schema.columns.get(at)) {
@@ -82,11 +116,19 @@ impl SegmentRows {
             }
             // Which schema a delta file was written with is not recorded; the tablet's is the likelier one.
             let hint = written.by_unique_id(column.unique_id).filter(|_| delta.is_none()).unwrap_or(column);
-            let source = open_source(from, delta.is_some(), column, hint);
-            columns.push((column.clone(), source.within(|| format!("column {}", column.name))?));
+            columns.push(Reader {
+                column: column.clone(),
+                from: from.clone(),
+                delta: delta.is_some(),
+                hint: hint.clone(),
+                source: None,
+                at: 0,
+                pages: pages.clone(),
+                max_fetch: size.fetch_of(positions.len()),
+            });
         }
         let ranges = std::iter::once(0..segment.num_rows()).collect();
-        Ok(SegmentRows { columns, batch_rows: size.rows_of(segment), ranges, at: 0 })
+        Ok(SegmentRows { columns, batch_rows: size.rows_of(segment), ranges })
     }
 
     /// Reads only these rows; to be called before any is read.
@@ -108,35 +150,118 @@ impl SegmentRows {
         rows
     }
 
-    /// The next rows as one array per column, the ordinal of the first, and how many; nothing at the end.
-    pub fn next_arrays(&mut self) -> Result<Option<(Vec<ArrayRef>, u64, usize)>> {
+    /// Rows of the next batch: the ordinal of the first, and how many; nothing at the end.
+    fn next_rows(&mut self) -> Option<(u64, usize)> {
         while self.ranges.front().is_some_and(Range::is_empty) {
             self.ranges.pop_front();
         }
-        let Some(range) = self.ranges.front_mut() else { return Ok(None) };
+        let range = self.ranges.front_mut()?;
         let start = range.start;
         let rows = (range.end - start).min(self.batch_rows as u64) as usize;
         range.start += rows as u64;
-        let pass = start.saturating_sub(self.at);
-        let mut arrays = Vec::with_capacity(self.columns.len());
-        for (column, source) in &mut self.columns {
-            arrays.push(source.read(column, pass, rows).within(|| format!("column {}", column.name))?);
-        }
-        self.at = start + rows as u64;
+        Some((start, rows))
+    }
+
+    /// The next rows as one array per column, the ordinal of the first, and how many; nothing at the end.
+    pub fn next_arrays(&mut self) -> Result<Option<(Vec<ArrayRef>, u64, usize)>> {
+        let Some((start, rows)) = self.next_rows() else { return Ok(None) };
+        let arrays = self.columns.iter_mut().map(|column| column.read(start, rows)).collect::<Result<_>>()?;
         Ok(Some((arrays, start, rows)))
+    }
+
+    /// The wanted ones of the next rows as one array per column, and how many, which may be none; nothing at the end. Of columns that
+    /// are not looked at, only the pages of wanted rows are read.
+    pub fn next_wanted(&mut self, test: &Test<'_>) -> Result<Option<(Vec<ArrayRef>, usize)>> {
+        let Some((start, rows)) = self.next_rows() else { return Ok(None) };
+        let mut arrays: Vec<Option<ArrayRef>> = vec![None; self.columns.len()];
+        let mut keep = vec![true; rows];
+        for &at in test.columns {
+            if let (Some(column), Some(array)) = (self.columns.get_mut(at), arrays.get_mut(at)) {
+                *array = Some(column.read(start, rows)?);
+            }
+        }
+        (test.narrow)(start, &mut keep, &arrays)?;
+        let kept = keep.iter().filter(|&&k| k).count();
+        if kept == 0 {
+            return Ok(Some((Vec::new(), 0)));
+        }
+        let runs = runs(&keep);
+        let wanted = BooleanArray::from(keep);
+        let filter = |array: &ArrayRef, wanted: &BooleanArray| {
+            let filtered = arrow_select::filter::filter(array, wanted);
+            filtered.map_err(|e| TabletError::damaged(e.to_string()))
+        };
+        let among: Vec<BooleanArray> = runs.iter().map(|r| wanted.slice(r.start, r.len())).collect();
+        let mut out = Vec::with_capacity(arrays.len());
+        for (column, array) in self.columns.iter_mut().zip(arrays) {
+            out.push(match array {
+                Some(array) if kept == rows => array,
+                Some(array) => filter(&array, &wanted)?,
+                None => {
+                    let mut parts = Vec::with_capacity(runs.len());
+                    for (run, among) in runs.iter().zip(&among) {
+                        let part = column.read(start + run.start as u64, run.len())?;
+                        parts.push(if among.true_count() == run.len() { part } else { filter(&part, among)? });
+                    }
+                    concat(parts)?
+                }
+            });
+        }
+        Ok(Some((out, kept)))
     }
 }
 
-fn open_source(from: &Segment, delta: bool, column: &Column, hint: &Column) -> Result<Source> {
-    let Some(meta) = from.column(column.unique_id) else {
-        if delta {
-            return Err(TabletError::damaged("not in the delta file that lists it"));
+/// Where wanted rows are, as few stretches as is sensible.
+fn runs(keep: &[bool]) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for at in (0..keep.len()).filter(|&at| keep[at]) {
+        match runs.last_mut().filter(|run| at - run.end <= GAP) {
+            Some(run) => run.end = at + 1,
+            None => runs.push(at..at + 1),
         }
-        return Ok(Source::Constant(default_value(column)?));
-    };
-    let stored = column::stored_type(meta, &hint.ty)?;
-    let context = Context { file: from.file.clone() };
-    Ok(Source::Stored { reader: column::open(&context, meta, &stored)?, stored })
+    }
+    runs
+}
+
+fn concat(parts: Vec<ArrayRef>) -> Result<ArrayRef> {
+    match <[ArrayRef; 1]>::try_from(parts) {
+        Ok([part]) => Ok(part),
+        Err(parts) => {
+            let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+            arrow_select::concat::concat(&parts).map_err(|e| TabletError::damaged(e.to_string()))
+        }
+    }
+}
+
+impl Reader {
+    /// Reads `rows` rows from ordinal `start` on, which must not lie behind what was read.
+    fn read(&mut self, start: u64, rows: usize) -> Result<ArrayRef> {
+        let array = self.read_source(start, rows);
+        array.within(|| format!("column {}", self.column.name))
+    }
+
+    fn read_source(&mut self, start: u64, rows: usize) -> Result<ArrayRef> {
+        if self.source.is_none() {
+            self.source = Some(self.open()?);
+        }
+        let source = self.source.as_mut().ok_or_else(|| TabletError::damaged("no column"))?;
+        let pass = start.checked_sub(self.at).ok_or_else(|| TabletError::damaged("rows out of order"))?;
+        let array = source.read(&self.column, pass, rows)?;
+        self.at = start + rows as u64;
+        Ok(array)
+    }
+
+    fn open(&self) -> Result<Source> {
+        let Some(meta) = self.from.column(self.column.unique_id) else {
+            if self.delta {
+                return Err(TabletError::damaged("not in the delta file that lists it"));
+            }
+            return Ok(Source::Constant(default_value(&self.column)?));
+        };
+        let stored = column::stored_type(meta, &self.hint.ty)?;
+        let context = Context { file: self.from.file.clone(), pages: self.pages.clone(), max_fetch: self.max_fetch };
+        Ok(Source::Stored { reader: column::open(&context, meta, &stored)?, stored })
+    }
 }
 
 /// What rows hold that were written before the column was added.

@@ -205,6 +205,7 @@ fn element(name: &str, ty: &LogicalType) -> Column {
         auto_increment: false,
         has_bitmap_index: false,
         has_bloom_filter: false,
+        has_ngram_filter: false,
     }
 }
 

@@ -3,14 +3,19 @@
 use std::sync::Arc;
 
 use arrow_array::types::*;
-use arrow_array::{ArrayRef, BinaryArray, BooleanArray, Decimal128Array, Decimal256Array, PrimitiveArray, StringArray};
-use arrow_buffer::i256;
+use arrow_array::{
+    Array, ArrayRef, BinaryArray, BooleanArray, Decimal128Array, Decimal256Array, ListArray, MapArray, PrimitiveArray,
+    StringArray, StructArray, new_empty_array, new_null_array,
+};
+use arrow_buffer::{OffsetBuffer, i256};
+use arrow_schema::{ArrowError, DataType};
 
 use crate::error::{Result, TabletError};
 use crate::json;
 use crate::schema::{DecimalKind, LogicalType};
 
 use super::number::{MICROS_PER_DAY, days_from_civil};
+use super::{arrow_type, stored_field};
 
 /// An array of one value, which `text` stands for in a column of type `ty`.
 pub(crate) fn one(text: &[u8], ty: &LogicalType) -> Result<ArrayRef> {
@@ -59,10 +64,65 @@ fn one_or_none(text: &[u8], ty: &LogicalType) -> Result<Option<ArrayRef>> {
             let value = serde_json::from_str::<serde_json::Value>(string).ok();
             value.map(|value| Arc::new(StringArray::from(vec![json::text::of(&value)])) as ArrayRef)
         }
-        LogicalType::Array(_) | LogicalType::Map(..) | LogicalType::Struct(_) | LogicalType::Unknown(_) => {
+        LogicalType::Array(_) | LogicalType::Map(..) | LogicalType::Struct(_) => {
+            let value = serde_json::from_str::<serde_json::Value>(string).ok();
+            value.filter(|value| !value.is_null()).map(|value| nested(&value, ty)).transpose()?
+        }
+        LogicalType::Unknown(_) => {
             return Err(TabletError::unsupported(format!("the text of a value of type {}", ty.sql())));
         }
     })
+}
+
+/// A value inside of a nested one, whose text is JSON: arrays are lists, objects maps or structs, anything else has the text that it would
+/// have alone.
+fn nested(value: &serde_json::Value, ty: &LogicalType) -> Result<ArrayRef> {
+    use serde_json::Value;
+    let arrow = |e: ArrowError| TabletError::damaged(e.to_string());
+    let wrong = || TabletError::damaged(format!("{value} is no value of type {}", ty.sql()));
+    let data_type = arrow_type(ty, &stored_field)?;
+    let one_list = |len: usize| OffsetBuffer::from_lengths([len]);
+    match (ty, value) {
+        (_, Value::Null) => Ok(new_null_array(&data_type, 1)),
+        (LogicalType::Array(element), Value::Array(items)) => {
+            let items: Vec<_> = items.iter().map(|item| nested(item, &element.ty)).collect::<Result<_>>()?;
+            let field = Arc::new(stored_field(element)?);
+            let values = joined(&items, field.data_type())?;
+            Ok(Arc::new(ListArray::try_new(field, one_list(items.len()), values, None).map_err(arrow)?))
+        }
+        (LogicalType::Map(key, item), Value::Object(members)) => {
+            let keys: Vec<_> = members.keys().map(|name| one(name.as_bytes(), &key.ty)).collect::<Result<_>>()?;
+            let items: Vec<_> = members.values().map(|v| nested(v, &item.ty)).collect::<Result<_>>()?;
+            let DataType::Map(entries, _) = &data_type else { return Err(wrong()) };
+            let DataType::Struct(fields) = entries.data_type() else { return Err(wrong()) };
+            let types = fields.iter().map(|field| field.data_type());
+            let columns = types.zip([&keys, &items]).map(|(ty, values)| joined(values, ty)).collect::<Result<_>>()?;
+            let content = StructArray::try_new(fields.clone(), columns, None).map_err(arrow)?;
+            let map = MapArray::try_new(entries.clone(), one_list(members.len()), content, None, false);
+            Ok(Arc::new(map.map_err(arrow)?))
+        }
+        (LogicalType::Struct(columns), Value::Object(members)) => {
+            let find = |name: &str| members.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v);
+            let values = columns.iter().map(|c| nested(find(&c.name).unwrap_or(&Value::Null), &c.ty));
+            let fields = columns.iter().map(stored_field).collect::<Result<Vec<_>>>()?;
+            let content = StructArray::try_new_with_length(fields.into(), values.collect::<Result<_>>()?, None, 1);
+            Ok(Arc::new(content.map_err(arrow)?))
+        }
+        (LogicalType::Array(_) | LogicalType::Map(..) | LogicalType::Struct(_), _) => Err(wrong()),
+        (LogicalType::Json, value) => one(value.to_string().as_bytes(), ty),
+        (_, Value::String(text)) => one(text.as_bytes(), ty),
+        (_, Value::Array(_) | Value::Object(_)) => Err(wrong()),
+        (_, value) => one(value.to_string().as_bytes(), ty),
+    }
+}
+
+/// Arrays of one value each as one array.
+fn joined(values: &[ArrayRef], ty: &DataType) -> Result<ArrayRef> {
+    if values.is_empty() {
+        return Ok(new_empty_array(ty));
+    }
+    let values: Vec<&dyn Array> = values.iter().map(AsRef::as_ref).collect();
+    arrow_select::concat::concat(&values).map_err(|e| TabletError::damaged(e.to_string()))
 }
 
 fn binary(bytes: &[u8]) -> ArrayRef {
@@ -125,4 +185,57 @@ pub(crate) fn datetime(text: &str) -> Option<i64> {
         return None;
     }
     Some(micros + format!("{fraction:0<6}").parse::<i64>().ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use crate::schema::{Aggregation, Column};
+    use arrow_array::cast::AsArray;
+
+    fn column(name: &str, ty: LogicalType) -> Box<Column> {
+        Box::new(Column {
+            unique_id: -1,
+            name: name.into(),
+            ty,
+            is_key: false,
+            aggregation: Aggregation::None,
+            nullable: true,
+            default_value: None,
+            auto_increment: false,
+            has_bitmap_index: false,
+            has_bloom_filter: false,
+            has_ngram_filter: false,
+        })
+    }
+
+    #[test]
+    fn nested_values_are_json() {
+        let list = LogicalType::Array(column("element", LogicalType::Int));
+        let array = one(b"[1, null, 3]", &list).unwrap();
+        let items = array.as_list::<i32>().value(0);
+        assert_eq!(items.as_primitive::<Int32Type>().iter().collect::<Vec<_>>(), [Some(1), None, Some(3)]);
+        assert_eq!(one(b"[]", &list).unwrap().as_list::<i32>().value(0).len(), 0);
+
+        let map = LogicalType::Map(column("key", LogicalType::Int), column("value", list.clone()));
+        let array = one(br#"{"7": [1], "8": null}"#, &map).unwrap();
+        let map_array = array.as_map();
+        assert_eq!(map_array.keys().as_primitive::<Int32Type>().values(), &[7, 8]);
+        assert!(map_array.values().is_null(1) && map_array.values().is_valid(0));
+
+        let day = column("day", LogicalType::Date);
+        let structure = LogicalType::Struct(vec![*column("t", LogicalType::Varchar(9)), *day, *column("m", map)]);
+        let array = one(br#"{"T": "x", "day": "1970-01-03"}"#, &structure).unwrap();
+        let content = array.as_struct();
+        assert_eq!(content.column(0).as_binary::<i32>().value(0), b"x");
+        assert_eq!(content.column(1).as_primitive::<Date32Type>().value(0), 2);
+        assert!(content.column(2).is_null(0));
+
+        for (text, ty) in
+            [("1", &list), ("[1", &list), ("[\"x\"]", &list), ("{}", &list), ("[]", &structure), ("null", &list)]
+        {
+            assert!(one(text.as_bytes(), ty).is_err(), "{text}");
+        }
+    }
 }
