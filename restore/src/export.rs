@@ -6,20 +6,28 @@ mod format;
 pub mod inspect;
 mod output;
 mod parallel;
+mod parts;
 mod plan;
 mod resolve;
+mod shard;
 mod single;
 mod tablet;
+mod together;
 
+use crate::condition::Condition;
 use crate::error::{ErrorKind, RestoreError, Result};
 use crate::progress::{Cancel, Progress};
-use crate::report::{ExportReport, JobStatus, TableReport, TableStatus};
+use crate::report::{ExportReport, JobStatus, ScanReport, TableReport, TableStatus};
 use arrow_array::RecordBatch;
+use encode::Counter;
 pub use format::{CsvOptions, Format, Types};
 use output::SingleFile;
+pub use parts::Split;
 use plan::{Refused, TablePlan};
 pub use resolve::ExportSource;
 use resolve::What;
+pub use shard::Shard;
+use starsnap_tablet::ScanStats;
 pub use starsnap_tablet::{LargeIntAs, TextAs};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -35,8 +43,14 @@ pub struct ExportOptions {
     pub types: Types,
     /// Only these columns, in this order; empty: all.
     pub columns: Vec<String>,
+    /// Only rows for which it is true.
+    pub condition: Option<Condition>,
     /// At most so many rows of each table.
     pub limit: Option<u64>,
+    /// What becomes a file of its own in a directory.
+    pub split: Split,
+    /// The part of the tablets that this process exports.
+    pub shard: Option<Shard>,
     /// Every stored row of every segment, in order: not merged, deleted ones too.
     pub physical: bool,
     /// The rollup or synchronous materialized view to read instead of the base index.
@@ -47,7 +61,8 @@ pub struct ExportOptions {
 
 /// Where the rows go.
 pub enum Target {
-    /// `<directory>/<table>/<partition>/<tablet>.<extension>`; a tablet alone is `<directory>/<tablet>.<extension>`.
+    /// `<directory>/<table>/<partition>/<tablet>.<extension>`, or `<tablet>-00000.<extension>` and so on where tablets are split; a
+    /// tablet alone is `<directory>/<tablet>.<extension>`.
     Directory(PathBuf),
     /// All rows of one table.
     File(PathBuf),
@@ -86,6 +101,9 @@ struct Written {
     bytes: u64,
     /// Without those of reused files.
     rows: u64,
+    scan: ScanStats,
+    /// Shards without which the table does not appear.
+    missing_shards: u32,
 }
 
 impl Written {
@@ -94,6 +112,8 @@ impl Written {
         self.reused_files += other.reused_files;
         self.bytes += other.bytes;
         self.rows += other.rows;
+        self.scan.add(&other.scan);
+        self.missing_shards = self.missing_shards.max(other.missing_shards);
     }
 }
 
@@ -123,7 +143,16 @@ fn run(options: &ExportOptions, target: Target, job: &Job<'_>) -> Result<ExportR
         return Err(RestoreError::new(ErrorKind::Usage, "export from", source.describe(), reason)
             .advise("name one table, or export to a directory"));
     }
-    let plans = plan::plan(options, job)?;
+    check(options, single)?;
+    let mut plans = plan::plan(options, job)?;
+    if !single {
+        for plan in &mut plans {
+            identify(plan, options);
+        }
+    }
+    if let Some(shard) = options.shard {
+        shard::retain(shard, &mut plans);
+    }
     let heads = || plans.iter().filter_map(|plan| plan.as_ref().ok()).flat_map(|plan| &plan.heads);
     job.progress.started(heads().count() as u64, heads().map(|head| head.bytes).fold(0, u64::saturating_add));
     let mut target = Some(target);
@@ -143,6 +172,26 @@ fn run(options: &ExportOptions, target: Target, job: &Job<'_>) -> Result<ExportR
         tables,
         seconds: begun.elapsed().as_secs_f64(),
     })
+}
+
+/// Refuses what cannot be done together.
+fn check(options: &ExportOptions, single: bool) -> Result<()> {
+    let refused = |what: &'static str, reason: &str| Err(RestoreError::new(ErrorKind::Usage, "combine", what, reason));
+    if single && options.split != Split::Tablet {
+        return refused("--split with one file", "only a directory can have several");
+    }
+    if options.shard.is_some() && options.limit.is_some() {
+        return refused("--shard with --limit", "no shard knows how many rows the others have");
+    }
+    Ok(())
+}
+
+fn identify(plan: &mut Result<TablePlan, Box<Refused>>, options: &ExportOptions) {
+    if let Ok(table) = plan
+        && let Err(error) = table.identify(options)
+    {
+        *plan = Err(Box::new(Refused { name: table.name.clone(), kind: table.kind, error }));
+    }
 }
 
 /// One table, from its plan to its report.
@@ -167,6 +216,11 @@ fn run_table(
         Ok(written) => {
             (report.files, report.bytes, report.reused_files) = (written.files, written.bytes, written.reused_files);
             report.rows = Some(written.rows);
+            report.scan = options.condition.as_ref().map(|_| ScanReport::from(&written.scan));
+            if written.missing_shards > 0 {
+                let left = written.missing_shards;
+                report.notes.push(format!("this part is done; the table appears when the other {left} are"));
+            }
         }
         Err(error) if closed(&error) => report.notes.push("the reader of the output went away".into()),
         Err(error) => {
@@ -199,36 +253,18 @@ fn write(plan: &TablePlan, target: &mut Option<Target>, options: &ExportOptions,
                 let reason = "the output is used up";
                 return Err(RestoreError::new(ErrorKind::Io, "write", &plan.name, reason));
             };
-            let (out, rows) = single::write(plan, Counter { out, bytes: 0 }, true, "standard output", options, job)?;
-            return Ok(Written { files: 1, reused_files: 0, bytes: out.bytes, rows });
+            let (out, done) = single::write(plan, Counter::new(out), true, "standard output", options, job)?;
+            return Ok(Written { files: 1, bytes: out.bytes, ..done });
         }
     };
     let single = SingleFile::create(&file)?;
     let shown = file.display().to_string();
-    let out = Counter { out: Box::new(single.writer()?), bytes: 0 };
-    let (out, rows) = single::write(plan, out, false, &shown, options, job)?;
+    let out = Counter::new(single.writer()?);
+    let (out, done) = single::write(plan, out, false, &shown, options, job)?;
     let bytes = out.bytes;
     drop(out);
     single.finish()?;
-    Ok(Written { files: 1, reused_files: 0, bytes, rows })
-}
-
-/// Counts what is written.
-struct Counter {
-    out: Box<dyn Write + Send>,
-    bytes: u64,
-}
-
-impl Write for Counter {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let written = self.out.write(bytes)?;
-        self.bytes += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.out.flush()
-    }
+    Ok(Written { files: 1, bytes, ..done })
 }
 
 /// The first `rows` rows of a batch.

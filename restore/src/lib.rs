@@ -6,6 +6,7 @@
 //!
 //! * [`source`]: what is restored from.
 //! * [`restore`], [`backup`], [`export`], [`survey`], [`verify`]: the jobs; [`head`] and [`inspect`](export::inspect): a look inside.
+//! * [`condition`]: which rows an export takes.
 //! * [`statement`]: the manual's statements, from text; [`session`]: running them; [`registry`]: repositories by name.
 //! * [`report`], [`progress`], [`error`]: what they say.
 
@@ -13,6 +14,7 @@ pub mod access;
 pub mod backup;
 mod commit;
 mod complete;
+pub mod condition;
 pub mod error;
 pub mod export;
 pub mod head;

@@ -90,12 +90,43 @@ pub struct TableReport {
     /// Written by this run of an export; reused files have more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<u64>,
+    /// What an export with a condition had to read for its rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scan: Option<ScanReport>,
     pub seconds: f64,
     /// Why it failed, one sentence each, each naming its object.
     pub problems: Vec<String>,
     /// Worth knowing though nothing failed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+/// What was read for a condition, and what its indexes saved; without files that an interrupted run had finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ScanReport {
+    pub segments: u64,
+    /// Of which indexes say that no row can meet the condition.
+    pub segments_skipped: u64,
+    /// Of `rows_stored`, those of which indexes say that they cannot meet the condition.
+    pub rows_skipped: u64,
+    /// In the segments, deleted ones and older versions of rows too.
+    pub rows_stored: u64,
+    /// Data pages of columns in segments that were not skipped.
+    pub pages_read: u64,
+    pub pages_skipped: u64,
+}
+
+impl From<&starsnap_tablet::ScanStats> for ScanReport {
+    fn from(stats: &starsnap_tablet::ScanStats) -> Self {
+        ScanReport {
+            segments: stats.segments,
+            segments_skipped: stats.segments_skipped,
+            rows_skipped: stats.rows_skipped,
+            rows_stored: stats.rows,
+            pages_read: stats.pages_read,
+            pages_skipped: stats.pages.saturating_sub(stats.pages_read),
+        }
+    }
 }
 
 impl TableReport {
@@ -110,6 +141,7 @@ impl TableReport {
             bytes: 0,
             reused_files: 0,
             rows: None,
+            scan: None,
             seconds: 0.0,
             problems: Vec::new(),
             notes: Vec::new(),

@@ -1,7 +1,7 @@
 //! The statements of StarRocks' manual on backup and restore, from text to [`Statement`]: the grammar of 1.19 to 2.4, of 2.5 to 3.3, and the
 //! `DATABASE … ON (TABLE …)` forms of 3.4 and later. Pure text work: running them is another module's.
 
-mod lexer;
+pub(crate) mod lexer;
 mod parser;
 mod selection;
 

@@ -5,7 +5,7 @@ mod common;
 
 use serde_json::{Map, Value, json};
 use starsnap_restore::access::Access;
-use starsnap_restore::export::{CsvOptions, ExportOptions, ExportSource, Format, Target, Types, export};
+use starsnap_restore::export::{CsvOptions, ExportOptions, ExportSource, Format, Split, Target, Types, export};
 use starsnap_restore::report::{ExportReport, JobStatus};
 use starsnap_restore::{Cancel, ErrorKind, Progress, RestoreError, Silent};
 use std::io::Write;
@@ -29,7 +29,10 @@ async fn options(source: &str, format: Format) -> Result<ExportOptions, RestoreE
         format,
         types: Types::default(),
         columns: Vec::new(),
+        condition: None,
         limit: None,
+        split: Split::Tablet,
+        shard: None,
         physical: false,
         index: None,
         workers: 3,

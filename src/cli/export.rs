@@ -1,6 +1,8 @@
 //! Arguments of `starsnap export`.
 
+use super::values::{parse_shard, parse_split};
 use clap::{Args, ValueEnum, ValueHint};
+use starsnap_restore::export::{Shard, Split};
 use std::num::NonZeroUsize;
 
 /// Export rows as Parquet, CSV, JSON lines or Arrow
@@ -26,9 +28,18 @@ pub struct ExportArgs {
     /// Only these columns, in this order, separated by commas
     #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
     pub columns: Vec<String>,
+    /// Only rows that meet this condition, as after WHERE: comparisons, [NOT] IN, BETWEEN, LIKE, IS [NOT] NULL, AND, OR, NOT
+    #[arg(long = "where", value_name = "CONDITION")]
+    pub condition: Option<String>,
     /// At most so many rows of each table
     #[arg(long, value_name = "N")]
     pub limit: Option<u64>,
+    /// What becomes a file of its own in a directory: tablet, or of each tablet rows=N or bytes=SIZE (such as 256MiB)
+    #[arg(long, value_name = "HOW", default_value = "tablet", value_parser = parse_split)]
+    pub split: Split,
+    /// The I-th of N parts, from 0: N hosts that write into one directory export everything once
+    #[arg(long, value_name = "I/N", value_parser = parse_shard)]
+    pub shard: Option<Shard>,
     /// Every stored row of every segment, in order: not merged by key, deleted ones too, without later column updates
     #[arg(long)]
     pub physical: bool,

@@ -1,5 +1,10 @@
 //! Values that are more than a word or a number.
 
+use starsnap_restore::export::{Shard, Split};
+
+/// Parts of one export, at most.
+const MAX_SHARDS: u32 = 10_000;
+
 /// A table to restore.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableChoice {
@@ -59,6 +64,27 @@ fn parse_bytes(bare: &str) -> Option<u64> {
     (1.0..=1e15).contains(&bytes).then_some(bytes as u64)
 }
 
+/// `tablet`, `rows=N` or `bytes=SIZE`.
+pub(super) fn parse_split(text: &str) -> Result<Split, String> {
+    let problem = || format!("`{text}` is no way to split: expected tablet, rows=1000000 or bytes=256MiB");
+    match text.split_once('=') {
+        None if text == "tablet" => Ok(Split::Tablet),
+        Some(("rows", rows)) => rows.parse().ok().filter(|rows| *rows > 0).map(Split::Rows).ok_or_else(problem),
+        Some(("bytes", size)) if !size.contains('/') => parse_rate(size).map(Split::Bytes).map_err(|_| problem()),
+        _ => Err(problem()),
+    }
+}
+
+/// `I/N`, from 0/N to N-1/N.
+pub(super) fn parse_shard(text: &str) -> Result<Shard, String> {
+    let parsed = text
+        .split_once('/')
+        .and_then(|(index, count)| Some(Shard { index: index.parse().ok()?, count: count.parse().ok()? }));
+    parsed
+        .filter(|shard| shard.index < shard.count && shard.count <= MAX_SHARDS)
+        .ok_or_else(|| format!("`{text}` is no part: expected I/N with I from 0 to N-1, and N at most {MAX_SHARDS}"))
+}
+
 /// More than 0 and at most 100 percent; the sign may be left out.
 pub(super) fn parse_percent(text: &str) -> Result<f64, String> {
     let number = text.trim().trim_end_matches('%').parse::<f64>().ok();
@@ -70,6 +96,21 @@ pub(super) fn parse_percent(text: &str) -> Result<f64, String> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
+
+    #[test]
+    fn splits_and_shards() {
+        assert_eq!(parse_split("tablet"), Ok(Split::Tablet));
+        assert_eq!(parse_split("rows=10"), Ok(Split::Rows(10)));
+        assert_eq!(parse_split("bytes=1.5MiB"), Ok(Split::Bytes(3 << 19)));
+        for bad in ["", "rows", "rows=0", "rows=-1", "bytes=", "bytes=1MiB/s", "tablets", "rows=1=2"] {
+            assert!(parse_split(bad).is_err(), "{bad}");
+        }
+        assert_eq!(parse_shard("0/1"), Ok(Shard { index: 0, count: 1 }));
+        assert_eq!(parse_shard("7/8"), Ok(Shard { index: 7, count: 8 }));
+        for bad in ["", "0", "8/8", "-1/8", "0/0", "1/2/3", "0/10001", "a/b"] {
+            assert!(parse_shard(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn tables_and_aliases() {

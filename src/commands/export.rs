@@ -6,6 +6,7 @@ use crate::failure::Outcome;
 use crate::logging;
 use crate::output::{Output, printable, size};
 use crate::progress::{self, count};
+use starsnap_restore::condition::Condition;
 use starsnap_restore::export::{CsvOptions, ExportOptions, ExportSource, Format, LargeIntAs, Target, TextAs, Types};
 use starsnap_restore::report::{ExportReport, JobStatus};
 use starsnap_restore::{ErrorKind, RestoreError};
@@ -18,6 +19,7 @@ pub async fn export(args: ExportArgs, globals: &Globals) -> anyhow::Result<Outco
     let stop = Stop::on_signals()?;
     let format = format(&args)?;
     let target = target(&args, &format, globals)?;
+    let condition = args.condition.as_deref().map(condition).transpose()?;
     let cache = super::index_cache(globals);
     let access = super::access(args.repository_name.as_deref(), globals);
     let source = ExportSource::resolve(&args.source, &access, cache.as_ref()).await?;
@@ -27,7 +29,10 @@ pub async fn export(args: ExportArgs, globals: &Globals) -> anyhow::Result<Outco
         format,
         types: types(&args),
         columns: args.columns,
+        condition,
         limit: args.limit,
+        split: args.split,
+        shard: args.shard,
         physical: args.physical,
         index: args.index,
         workers: args.workers.map_or_else(processors, NonZeroUsize::get),
@@ -36,6 +41,13 @@ pub async fn export(args: ExportArgs, globals: &Globals) -> anyhow::Result<Outco
     let report = starsnap_restore::export::export(options, target, progress::listener(globals), stop.cancel()).await?;
     print(&report, &args.to, is_stream, globals)?;
     Ok(Outcome::Job(report.status))
+}
+
+fn condition(text: &str) -> Result<Condition, RestoreError> {
+    Condition::parse(text).map_err(|error| {
+        RestoreError::new(ErrorKind::Usage, "understand --where", text, error.to_string())
+            .advise("conditions are written as after WHERE in SQL, such as id > 5 AND name LIKE 'a%'")
+    })
 }
 
 fn format(args: &ExportArgs) -> Result<Format, RestoreError> {

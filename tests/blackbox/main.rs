@@ -27,6 +27,7 @@ mod remote_credentials;
 mod remote_reading;
 mod remote_sessions;
 mod rows;
+mod scale_out;
 mod sql;
 mod store;
 mod trees;

@@ -51,23 +51,24 @@ pub(super) fn newest_schema(table: &str, units: &[Unit], heads: &[Head]) -> Resu
     Ok(Some(newest.clone()))
 }
 
-/// The columns of `index` (none: the base index) as the catalog has them, or the tablets' own where there is no catalog; of these the
-/// `wanted` ones, in that order.
-pub(super) fn choose(
+/// The columns of `index` (none: the base index) as the catalog has them, or the tablets' own where there is no catalog.
+pub(super) fn all(
     table: &str,
     entry: Option<&TableEntry>,
     index: Option<&str>,
     schema: &TabletSchema,
-    wanted: &[String],
 ) -> Result<Vec<OutputColumn>> {
-    let all = match catalog_columns(entry, index)? {
-        Some(columns) => columns.iter().map(|column| find(table, column, schema)).collect::<Result<_>>()?,
+    match catalog_columns(entry, index)? {
+        Some(columns) => columns.iter().map(|column| find(table, column, schema)).collect(),
         None => {
             let own = schema.columns.iter();
-            own.map(|column| OutputColumn { stored: column.name.clone(), name: column.name.clone() })
-                .collect::<Vec<_>>()
+            Ok(own.map(|column| OutputColumn { stored: column.name.clone(), name: column.name.clone() }).collect())
         }
-    };
+    }
+}
+
+/// The `wanted` columns, in that order; all of them if there are none.
+pub(super) fn choose(table: &str, all: Vec<OutputColumn>, wanted: &[String]) -> Result<Vec<OutputColumn>> {
     if wanted.is_empty() {
         return Ok(all);
     }

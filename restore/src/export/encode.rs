@@ -15,6 +15,8 @@ use std::io::{self, Write};
 
 /// Rows in a Parquet row group, at most: enough for a good dictionary, few enough that readers have several groups to share out.
 const ROW_GROUP_ROWS: usize = 1 << 20;
+/// Of all columns' pages that a file is being written with, and as much of dictionaries.
+const PAGES_BYTES: usize = 64 << 20;
 
 /// Writes one file.
 pub(super) enum Encoder<W: Write + Send> {
@@ -35,6 +37,42 @@ pub(super) struct EncoderOptions<'a> {
     pub(super) shown: &'a str,
 }
 
+impl<W: Write + Send> Encoder<Counter<W>> {
+    /// Bytes of the file so far; of a Parquet row group that is not written yet, as many as it will have by estimate.
+    pub(super) fn size(&self) -> u64 {
+        match self {
+            Encoder::Text(_, out) => out.bytes,
+            Encoder::Parquet(writer) => (writer.bytes_written() + writer.in_progress_size()) as u64,
+            Encoder::File(writer) => writer.get_ref().bytes,
+            Encoder::Stream(writer) => writer.get_ref().bytes,
+        }
+    }
+}
+
+/// Counts what is written.
+pub(super) struct Counter<W> {
+    pub(super) out: W,
+    pub(super) bytes: u64,
+}
+
+impl<W> Counter<W> {
+    pub(super) fn new(out: W) -> Self {
+        Counter { out, bytes: 0 }
+    }
+}
+
+impl<W: Write> Write for Counter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
 impl<W: Write + Send> Encoder<W> {
     /// Writes what stands before the rows.
     pub(super) fn new(mut out: W, schema: &SchemaRef, options: &EncoderOptions<'_>) -> Result<Self> {
@@ -53,7 +91,11 @@ impl<W: Write + Send> Encoder<W> {
                 Encoder::File(Box::new(writer))
             }
             _ => {
+                // Every column has a page and a dictionary under way.
+                let page_bytes = (PAGES_BYTES / schema.fields().len().max(1)).clamp(64 << 10, 1 << 20);
                 let properties = WriterProperties::builder()
+                    .set_data_page_size_limit(page_bytes)
+                    .set_dictionary_page_size_limit(page_bytes)
                     .set_compression(Compression::ZSTD(ZstdLevel::default()))
                     .set_statistics_enabled(EnabledStatistics::Page)
                     .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))

@@ -5,6 +5,7 @@ use super::parallel::parallel;
 use super::resolve::What;
 use super::tablet::{Files, Unit, tablet_error};
 use super::{ExportOptions, Job};
+use crate::condition::Condition;
 use crate::error::{ErrorKind, RestoreError, Result};
 use crate::report::ObjectKind;
 use crate::source::Source;
@@ -12,7 +13,7 @@ use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::{Schema, SchemaRef};
 use starsnap_catalog::layout::TableLayout;
 use starsnap_catalog::snapshot::{TableEntry, TableKind};
-use starsnap_tablet::{TabletError, TabletSchema};
+use starsnap_tablet::{Filter, PhysicalRows, Rows, ScanStats, Tablet, TabletError, TabletSchema};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -28,6 +29,8 @@ pub(super) struct TablePlan {
     pub(super) content: Option<Content>,
     /// A tablet alone has no table's directory around its output.
     pub(super) alone: bool,
+    /// What tells this export's output from any other's; of all its shards, if there are several.
+    pub(super) identity: String,
 }
 
 /// How its rows are read.
@@ -35,6 +38,7 @@ pub(super) struct TablePlan {
 pub(super) struct Content {
     schema: TabletSchema,
     columns: Vec<OutputColumn>,
+    filter: Option<Filter>,
 }
 
 /// A table whose plan failed.
@@ -140,7 +144,7 @@ fn check_index(entry: &TableEntry, index: Option<&str>) -> Result<()> {
 
 impl TablePlan {
     fn new(name: String, kind: ObjectKind, units: Vec<Unit>, alone: bool) -> TablePlan {
-        TablePlan { name, kind, partitions: 1, units, heads: Vec::new(), content: None, alone }
+        TablePlan { name, kind, partitions: 1, units, heads: Vec::new(), content: None, alone, identity: String::new() }
     }
 
     /// Reads the metadata of every tablet, and works out the columns.
@@ -163,21 +167,47 @@ impl TablePlan {
         };
         self.heads = parallel(&self.units, options.workers, head)?;
         let Some(schema) = columns::newest_schema(&self.name, &self.units, &self.heads)? else { return Ok(()) };
-        let columns = columns::choose(&self.name, entry, options.index.as_deref(), &schema, &options.columns)?;
-        self.content = Some(Content { schema, columns });
+        let all = columns::all(&self.name, entry, options.index.as_deref(), &schema)?;
+        let filter = options.condition.as_ref().map(|condition| self.filter(condition, &all, &schema)).transpose()?;
+        let columns = columns::choose(&self.name, all, &options.columns)?;
+        self.content = Some(Content { schema, columns, filter });
         Ok(())
     }
 
-    /// What tells this export's output from any other's.
-    pub(super) fn identity(&self, options: &ExportOptions) -> Result<String> {
-        let columns = self.content.as_ref().map(|content| &content.columns);
+    /// The condition on this table's columns, by the names that the catalog has for them.
+    fn filter(&self, condition: &Condition, all: &[OutputColumn], schema: &TabletSchema) -> Result<Filter> {
+        let find = |name: &str| {
+            let column = all.iter().find(|column| column.name.eq_ignore_ascii_case(name))?;
+            schema.columns.get(schema.position(&column.stored)?)
+        };
+        condition.bind(&find).map_err(|error| {
+            let names: Vec<&str> = all.iter().map(|column| &*column.name).collect();
+            RestoreError::new(ErrorKind::Usage, "filter table", &self.name, format!("--where: {error}"))
+                .advise(format!("its columns are {}", names.join(", ")))
+        })
+    }
+
+    /// Leaves only what `chosen` says of each tablet.
+    pub(super) fn retain(&mut self, chosen: &[bool]) {
+        let keep = |at: usize| chosen.get(at).copied().unwrap_or(true);
+        let mut at = 0..;
+        self.units.retain(|_| at.next().is_some_and(keep));
+        let mut at = 0..;
+        self.heads.retain(|_| at.next().is_some_and(keep));
+    }
+
+    /// Works out [`Self::identity`] while all tablets are there.
+    pub(super) fn identify(&mut self, options: &ExportOptions) -> Result<()> {
+        let columns = self.content.as_ref().map(|content| (&content.columns, &content.filter));
         let mut text = format!(
-            "{} {} {:?} {:?} {:?} {} {:?} {:?}\n",
+            "{} {} {:?} {:?} {:?} {:?} {:?} {} {:?} {:?}\n",
             env!("CARGO_PKG_VERSION"),
             self.name,
             options.format,
             options.types,
             options.limit,
+            options.split,
+            options.shard.map(|shard| shard.count),
             options.physical,
             options.index,
             columns
@@ -186,15 +216,21 @@ impl TablePlan {
             text.push_str(&unit.identity()?);
             text.push('\n');
         }
-        Ok(text)
+        self.identity = text;
+        Ok(())
     }
 }
 
 /// Rows of a tablet, batch by batch.
 pub(super) struct RowStream {
     pub(super) schema: SchemaRef,
-    rows: Box<dyn Iterator<Item = starsnap_tablet::Result<RecordBatch>>>,
+    rows: Reader,
     path: String,
+}
+
+enum Reader {
+    Rows(Box<Rows>),
+    Physical(Box<PhysicalRows>),
 }
 
 impl Content {
@@ -204,17 +240,45 @@ impl Content {
         let names: Vec<&str> = self.columns.iter().map(|column| &*column.stored).collect();
         let read = options.format.read_options(options.types);
         let failed = |error: TabletError| tablet_error(&unit.path, error);
-        let (schema, rows): (_, Box<dyn Iterator<Item = _>>) = if options.physical {
-            let rows = tablet.physical_rows(Some(&names), &read).map_err(failed)?;
-            (rows.schema(), Box::new(rows))
+        let filter = self.filter.as_ref();
+        let (schema, rows) = if options.physical {
+            let rows = tablet.physical_rows_where(Some(&names), filter, &read).map_err(failed)?;
+            (rows.schema(), Reader::Physical(Box::new(rows)))
         } else {
-            let rows = tablet.rows(Some(&names), &read).map_err(failed)?;
-            (rows.schema(), Box::new(rows))
+            let rows = tablet.rows_where(Some(&names), filter, &read).map_err(failed)?;
+            (rows.schema(), Reader::Rows(Box::new(rows)))
         };
+        Ok(RowStream { schema: self.named(&schema), rows, path: unit.path.clone() })
+    }
+
+    /// How many columns there are.
+    pub(super) fn width(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// The schema of the output.
+    pub(super) fn arrow_schema(&self, table: &str, options: &ExportOptions) -> Result<SchemaRef> {
+        let names: Vec<&str> = self.columns.iter().map(|column| &*column.stored).collect();
+        let read = options.format.read_options(options.types);
+        let schema = Tablet::arrow_schema(&self.schema, Some(&names), &read);
+        let schema = schema.map_err(|error| tablet_error(table, error))?;
+        Ok(self.named(&schema))
+    }
+
+    fn named(&self, schema: &Schema) -> SchemaRef {
         let fields = schema.fields().iter().zip(&self.columns);
         let fields = fields.map(|(field, column)| field.as_ref().clone().with_name(&column.name));
-        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        Ok(RowStream { schema, rows, path: unit.path.clone() })
+        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+    }
+}
+
+impl RowStream {
+    /// What has been read so far.
+    pub(super) fn stats(&self) -> ScanStats {
+        match &self.rows {
+            Reader::Rows(rows) => rows.stats(),
+            Reader::Physical(rows) => rows.stats(),
+        }
     }
 }
 
@@ -222,7 +286,11 @@ impl Iterator for RowStream {
     type Item = Result<RecordBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let batch = self.rows.next()?.map_err(|error| tablet_error(&self.path, error));
+        let next = match &mut self.rows {
+            Reader::Rows(rows) => rows.next(),
+            Reader::Physical(rows) => rows.next(),
+        };
+        let batch = next?.map_err(|error| tablet_error(&self.path, error));
         Some(batch.and_then(|batch| {
             let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
             let columns = batch.columns().to_vec();

@@ -1,12 +1,14 @@
 //! All rows of a table into one output, in the table's order, while tablets are read in parallel.
 
 use super::encode::{Encoder, EncoderOptions};
+use super::output::at_once;
 use super::plan::{Content, TablePlan};
 use super::tablet::tablet_error;
-use super::{ExportOptions, Job, at_most};
+use super::{ExportOptions, Job, Written, at_most};
 use crate::error::{ErrorKind, RestoreError, Result};
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
+use starsnap_tablet::ScanStats;
 use starsnap_tablet::render::TextFormat;
 use std::io::Write;
 use std::sync::Mutex;
@@ -24,6 +26,8 @@ enum Piece {
     Batch(RecordBatch),
     /// Lines of so many rows.
     Lines(Vec<u8>, u64),
+    /// The end of a tablet.
+    End(ScanStats),
 }
 
 /// Writes every row to `out`; returns it with the number of rows.
@@ -34,14 +38,16 @@ pub(super) fn write<W: Write + Send>(
     shown: &str,
     options: &ExportOptions,
     job: &Job<'_>,
-) -> Result<(W, u64)> {
+) -> Result<(W, Written)> {
     let Some(content) = &plan.content else {
         let reason = "it has no tablets, so that nothing tells its columns";
         return Err(RestoreError::new(ErrorKind::Unsupported, "export table", &plan.name, reason));
     };
-    let mut sink = Sink { out: Some(out), encoder: None, stream, shown, options, rows: 0 };
+    let mut sink = Sink { out: Some(out), encoder: None, stream, shown, options, rows: 0, scan: ScanStats::default() };
+    sink.put(Piece::Schema(content.arrow_schema(&plan.name, options)?))?;
     // With a limit, what is read ahead is most often read in vain.
     let readers = if options.limit.is_some() { 1 } else { options.workers.min(MAX_READERS).min(plan.units.len()) };
+    let readers = at_once(content, readers);
     if readers <= 1 {
         one_by_one(plan, content, &mut sink, options, job)?;
     } else {
@@ -59,13 +65,11 @@ fn one_by_one<W: Write + Send>(
 ) -> Result<()> {
     for (at, unit) in plan.units.iter().enumerate() {
         let left = |rows: u64| options.limit.map(|limit| limit.saturating_sub(rows));
-        // The first tablet tells the schema, even if none of its rows is wanted.
-        if at > 0 && left(sink.rows) == Some(0) {
+        if left(sink.rows) == Some(0) {
             job.advance(plan, at, u64::MAX, &mut 0);
             continue;
         }
         let rows = content.rows(unit, options, job)?;
-        sink.put(Piece::Schema(rows.schema.clone()))?;
         let (mut count, mut told) = (0, 0);
         let mut rows = rows;
         while left(sink.rows) != Some(0) {
@@ -76,6 +80,7 @@ fn one_by_one<W: Write + Send>(
             sink.put(Piece::Batch(batch))?;
             job.advance(plan, at, count, &mut told);
         }
+        sink.scan.add(&rows.stats());
         job.advance(plan, at, u64::MAX, &mut told);
     }
     Ok(())
@@ -141,11 +146,8 @@ fn read(
     job: &Job<'_>,
 ) -> Result<()> {
     let Some(unit) = plan.units.get(at) else { return Ok(()) };
-    let rows = content.rows(unit, options, job)?;
-    if sender.send(Ok(Piece::Schema(rows.schema.clone()))).is_err() {
-        return Ok(());
-    }
-    for batch in rows {
+    let mut rows = content.rows(unit, options, job)?;
+    for batch in &mut rows {
         job.check(&plan.name)?;
         let batch = batch?;
         let piece = match text {
@@ -159,6 +161,7 @@ fn read(
             return Ok(());
         }
     }
+    let _ = sender.send(Ok(Piece::End(rows.stats())));
     Ok(())
 }
 
@@ -178,7 +181,7 @@ fn drain<W: Write + Send>(
             job.advance(plan, at, sink.rows - before, &mut told);
         }
         if !any {
-            // Only a reader that ended before its time leaves a channel without even a schema.
+            // Only a reader that ended before its time leaves a channel without even an end.
             return Err(RestoreError::interrupted(&plan.name));
         }
         job.advance(plan, at, u64::MAX, &mut told);
@@ -194,6 +197,7 @@ struct Sink<'a, W: Write + Send> {
     shown: &'a str,
     options: &'a ExportOptions,
     rows: u64,
+    scan: ScanStats,
 }
 
 impl<W: Write + Send> Sink<'_, W> {
@@ -212,6 +216,10 @@ impl<W: Write + Send> Sink<'_, W> {
                 Ok(())
             }
             (Piece::Schema(_), Some(_)) => Ok(()),
+            (Piece::End(stats), _) => {
+                self.scan.add(&stats);
+                Ok(())
+            }
             (Piece::Batch(batch), Some(encoder)) => {
                 self.rows += batch.num_rows() as u64;
                 encoder.write(&batch, shown)
@@ -224,9 +232,10 @@ impl<W: Write + Send> Sink<'_, W> {
         }
     }
 
-    fn finish(self) -> Result<(W, u64)> {
+    fn finish(self) -> Result<(W, Written)> {
         let encoder = self.encoder.ok_or_else(|| no_schema(self.shown))?;
-        Ok((encoder.finish(self.shown)?, self.rows))
+        let done = Written { rows: self.rows, scan: self.scan, ..Written::default() };
+        Ok((encoder.finish(self.shown)?, done))
     }
 }
 

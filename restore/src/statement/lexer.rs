@@ -5,14 +5,14 @@ use super::StatementError;
 
 /// A token and where it starts (line and column from 1).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Token {
+pub(crate) struct Token {
     pub kind: Kind,
     pub line: usize,
     pub column: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// A bare word: keyword, name or number.
     Word(String),
     /// A name in backquotes: never a keyword.
@@ -21,11 +21,18 @@ pub(super) enum Kind {
     Text(String),
     /// One of `( ) , ; = .`
     Symbol(char),
+    /// A number without a sign, in a condition.
+    Number(String),
+    /// What compares, in a condition: one of [`OPERATORS`].
+    Operator(&'static str),
 }
+
+/// Longer ones first.
+const OPERATORS: [&str; 12] = ["<=>", "<=", ">=", "<>", "!=", "&&", "||", "<", ">", "!", "-", "+"];
 
 /// An error, and whether more text could mend it.
 #[derive(Debug)]
-pub(super) struct LexError {
+pub(crate) struct LexError {
     pub error: StatementError,
     pub unfinished: bool,
 }
@@ -51,10 +58,24 @@ impl Cursor<'_> {
     fn peek(&mut self) -> Option<char> {
         self.rest.peek().copied()
     }
+
+    /// True if the character behind the next one is a digit.
+    fn digit_follows(&self) -> bool {
+        self.rest.clone().nth(1).is_some_and(|c| c.is_ascii_digit())
+    }
 }
 
-/// All tokens of `text`.
+/// All tokens of statements.
 pub(super) fn tokens(text: &str) -> Result<Vec<Token>, LexError> {
+    lex(text, false)
+}
+
+/// All tokens of a condition, which has numbers and operators that statements have not.
+pub(crate) fn condition(text: &str) -> Result<Vec<Token>, LexError> {
+    lex(text, true)
+}
+
+fn lex(text: &str, condition: bool) -> Result<Vec<Token>, LexError> {
     let mut cursor = Cursor { rest: text.chars().peekable(), line: 1, column: 1 };
     let mut tokens = Vec::new();
     while let Some(c) = cursor.peek() {
@@ -69,6 +90,11 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, LexError> {
                 skip_line(&mut cursor);
                 continue;
             }
+            c if condition && (c.is_ascii_digit() || c == '.' && cursor.digit_follows()) => {
+                let number = number(&mut cursor).ok_or_else(|| fail(false, "this is no number".into()))?;
+                tokens.push(Token { kind: Kind::Number(number), line, column });
+                continue;
+            }
             '-' | '/' => {
                 cursor.next();
                 match (c, cursor.peek()) {
@@ -78,6 +104,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, LexError> {
                             return Err(fail(true, "this comment is never closed".into()));
                         }
                     }
+                    ('-', _) if condition => tokens.push(Token { kind: Kind::Operator("-"), line, column }),
                     ('-', Some(digit)) if digit.is_ascii_digit() => {
                         let number = format!("-{}", word(&mut cursor));
                         tokens.push(Token { kind: Kind::Word(number), line, column });
@@ -95,6 +122,9 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, LexError> {
                 Kind::Symbol(c)
             }
             c if is_word(c) => Kind::Word(word(&mut cursor)),
+            c if condition => {
+                Kind::Operator(operator(&mut cursor).ok_or_else(|| fail(false, format!("{c:?} is not expected here")))?)
+            }
             c => return Err(fail(false, format!("{c:?} is not expected here"))),
         };
         tokens.push(Token { kind, line, column });
@@ -113,6 +143,47 @@ fn word(cursor: &mut Cursor) -> String {
         cursor.next();
     }
     word
+}
+
+/// `12`, `1.5`, `.5`, `1e-3`; nothing where more follows than that.
+fn number(cursor: &mut Cursor) -> Option<String> {
+    fn digits(cursor: &mut Cursor, out: &mut String) -> bool {
+        let before = out.len();
+        while let Some(digit) = cursor.peek().filter(char::is_ascii_digit) {
+            out.push(digit);
+            cursor.next();
+        }
+        out.len() > before
+    }
+    let mut out = String::new();
+    let mut any = digits(cursor, &mut out);
+    if cursor.peek() == Some('.') {
+        cursor.next();
+        out.push('.');
+        any |= digits(cursor, &mut out);
+    }
+    if let Some('e' | 'E') = cursor.peek() {
+        cursor.next();
+        out.push('e');
+        if let Some(sign @ ('-' | '+')) = cursor.peek() {
+            cursor.next();
+            out.push(sign);
+        }
+        any &= digits(cursor, &mut out);
+    }
+    let ends = cursor.peek().is_none_or(|c| !is_word(c) && c != '.');
+    (any && ends).then_some(out)
+}
+
+fn operator(cursor: &mut Cursor) -> Option<&'static str> {
+    let found = OPERATORS.into_iter().find(|operator| {
+        let mut rest = cursor.rest.clone();
+        operator.chars().all(|c| rest.next() == Some(c))
+    })?;
+    for _ in found.chars() {
+        cursor.next();
+    }
+    Some(found)
 }
 
 fn skip_line(cursor: &mut Cursor) {

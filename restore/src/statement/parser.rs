@@ -405,6 +405,8 @@ impl Parser {
             Some(Kind::Quoted(name)) => format!("`{name}`"),
             Some(Kind::Text(_)) => "a string".into(),
             Some(Kind::Symbol(symbol)) => format!("`{symbol}`"),
+            // Those of conditions, which statements have not.
+            Some(Kind::Number(_) | Kind::Operator(_)) => "a number or an operator".into(),
             None => "the end".into(),
         };
         self.error_here(format!("expected {wanted}, found {found}"))
