@@ -407,3 +407,55 @@ fn bloom_filters_skip_pages_without_the_value() {
     }
     assert!(columns > 2, "{columns} columns with bloom filters");
 }
+
+/// Files of which one has a byte turned over.
+fn damaged(case: &Case, file: String, at: u64) -> Tablet {
+    let dir = case.tablet();
+    Tablet::new(case.meta(), move |name: &str| {
+        let mut bytes = std::fs::read(dir.join(name))?;
+        if name == file {
+            bytes[at as usize] ^= 0x24;
+        }
+        Ok(Arc::new(bytes) as Arc<dyn ReadAt>)
+    })
+}
+
+#[test]
+fn a_damaged_index_is_an_error_or_changes_nothing() {
+    let (mut errors, mut same) = (0, 0);
+    for case in common::cases() {
+        let tablet = case.open();
+        let meta = tablet.meta().clone();
+        let Some(column) = meta.schema.sort_key.first().map(|at| meta.schema.columns[*at].clone()) else { continue };
+        let segments = meta.rowsets.iter().flat_map(|r| (0..r.segments.len()).map(move |n| (r, n)));
+        let opened = segments.map(|(r, n)| (r.id.segment_file(n), tablet.open_segment(r, n).unwrap()));
+        let Some((file, segment)) = opened.max_by_key(|(_, segment)| segment.num_rows()) else { continue };
+        if segment.num_rows() < 5000 || !comparable(&column.ty) {
+            continue;
+        }
+        let values: Vec<String> = read(&tablet, &column, None).iter().filter_map(operand).collect();
+        let value = values[values.len() / 3].clone().into_bytes();
+        let filter = Filter::Compare { column: column.name.clone(), op: Op::Eq, value };
+        let wanted = read(&tablet, &column, Some(&filter));
+        let zones = segment.column(column.unique_id).unwrap().indexes.iter().filter_map(|i| i.zone_map_index.as_ref());
+        let zones = zones.filter_map(|z| z.page_zone_maps.as_ref()?.ordinal_index_meta?.root_page);
+        for page in segment.footer().short_key_index_page.into_iter().chain(zones) {
+            for at in (0..u64::from(page.size)).step_by(page.size as usize / 12 + 1) {
+                let tablet = damaged(&case, file.clone(), page.offset + at);
+                let rows = tablet.rows_where(Some(&[&column.name]), Some(&filter), &options()).unwrap();
+                match rows.collect::<Result<Vec<_>, _>>() {
+                    Err(error) => {
+                        assert_eq!(error.kind(), starsnap_tablet::ErrorKind::Damaged, "{case}: {error}");
+                        errors += 1;
+                    }
+                    Ok(batches) => {
+                        let rows: usize = batches.iter().map(|batch| batch.num_rows()).sum();
+                        assert_eq!(rows, wanted.len(), "{case}: byte {at}");
+                        same += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(errors > 20, "{errors} errors, {same} times the same rows");
+}
