@@ -4,7 +4,7 @@ use super::Stop;
 use crate::cli::{Globals, HeadArgs};
 use crate::failure::Outcome;
 use crate::output::{Align, Output, printable, shorten, table};
-use starsnap_restore::export::{ExportOptions, ExportSource, Format, Types};
+use starsnap_restore::export::{ExportOptions, ExportSource, Format, Split, Types};
 use starsnap_restore::head::{Head, head, head_json};
 use starsnap_restore::report::JobStatus;
 use std::io::IsTerminal as _;
@@ -23,7 +23,10 @@ pub async fn head_command(args: HeadArgs, globals: &Globals) -> anyhow::Result<O
         format: Format::JsonLines,
         types: Types::default(),
         columns: args.columns,
+        condition: None,
         limit: Some(args.rows),
+        split: Split::Tablet,
+        shard: None,
         physical: args.physical,
         index: args.index,
         // Headers are read side by side, rows are not.

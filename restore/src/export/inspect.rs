@@ -3,7 +3,7 @@
 use super::parallel::parallel;
 use super::plan::plan;
 use super::tablet::Unit;
-use super::{ExportOptions, Format, Job, Types};
+use super::{ExportOptions, Format, Job, Split, Types};
 use crate::error::{ErrorKind, RestoreError, Result};
 use crate::export::ExportSource;
 use crate::export::tablet::tablet_error;
@@ -155,7 +155,10 @@ fn look(options: &InspectOptions, job: &Job<'_>) -> Result<Inspection> {
         format: Format::JsonLines,
         types: Types::default(),
         columns: Vec::new(),
+        condition: None,
         limit: None,
+        split: Split::Tablet,
+        shard: None,
         physical: true,
         index: options.index.clone(),
         workers: options.workers,
