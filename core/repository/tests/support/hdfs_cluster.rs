@@ -79,10 +79,10 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        if self.held.is_some() {
-            if let Err(error) = self.told("mend") {
-                let _ = writeln!(std::io::stderr(), "the breakable cluster does not mend: {error}");
-            }
+        if self.held.is_some()
+            && let Err(error) = self.told("mend")
+        {
+            let _ = writeln!(std::io::stderr(), "the breakable cluster does not mend: {error}");
         }
     }
 }
