@@ -307,3 +307,26 @@ fn what_is_on_disk_serves_the_next_mount_and_damage_there_is_not_seen() {
 fn cached(dir: &Path) -> Vec<PathBuf> {
     files(dir).into_iter().filter(|path| path.file_name().unwrap().to_str().unwrap().len() > 32).collect()
 }
+
+#[test]
+fn an_interrupted_reader_ends_at_once_and_the_mount_serves_on() {
+    let location = with_a_large_file(5 << 20, true);
+    let mount = far_mount(location.path(), ReadOptions { patience: Duration::from_secs(90), ..options() });
+    let path = large(&mount);
+    mount.far.stall.store(true, Ordering::SeqCst);
+    let before = mount.far.reads.load(Ordering::SeqCst);
+    let mut reader = std::process::Command::new("cat").arg(&path).stdout(std::process::Stdio::null()).spawn().unwrap();
+    while mount.far.reads.load(Ordering::SeqCst) == before {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // SAFETY: the process is our child, which nobody has waited for yet.
+    assert_eq!(unsafe { libc::kill(reader.id() as i32, libc::SIGINT) }, 0);
+    let until = Instant::now() + Duration::from_secs(45);
+    while reader.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < until, "it ends long before the store's time is over");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    mount.far.stall.store(false, Ordering::SeqCst);
+    let other = mount.stored().into_iter().find(|other| *other != path && fs::metadata(other).unwrap().len() > 0);
+    assert!(!fs::read(other.unwrap()).unwrap().is_empty());
+}
