@@ -125,10 +125,10 @@ fn the_manuals_statement_for_google() {
 #[test]
 fn the_manuals_statement_for_hdfs() {
     let Some(store) = remote::store("hdfs") else { return };
-    let host = store.location.strip_prefix("hdfs://").unwrap().split('/').next().unwrap();
     let user = store.properties.iter().find(|(name, _)| name == "username").map_or("root", |(_, value)| value);
     let statement = HDFS
-        .replace("<hdfs_host>:<hdfs_port>", host)
+        // The root directory is not this user's.
+        .replace("hdfs://<hdfs_host>:<hdfs_port>", &store.location)
         .replace("<hdfs_username>", user)
         .replace("<hdfs_password>", "a password that simple authentication does not look at");
     through(&remote::world(&store), &statement);
