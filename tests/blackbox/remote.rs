@@ -96,13 +96,8 @@ fn secrets(statement: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// A genuine repository in a fresh place of the store, known in the world by its own name.
-pub fn registered(world: &World, genuine: &crate::genuine::Genuine, store: &TestStore) -> String {
-    registered_at(world, genuine, store).0
-}
-
-/// The same: its name, and the place.
-pub fn registered_at(world: &World, genuine: &crate::genuine::Genuine, store: &TestStore) -> (String, String) {
+/// A genuine repository in a fresh place of the store, known in the world by its own name: that name, and the place.
+pub fn registered(world: &World, genuine: &crate::genuine::Genuine, store: &TestStore) -> (String, String) {
     let location = store.fresh();
     upload(&genuine.location(), &location, store);
     let name = genuine.repository();

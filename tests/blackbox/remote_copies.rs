@@ -3,7 +3,7 @@
 
 use crate::common::{Ran, STATE, World, assert_same_tree, same, tree};
 use crate::genuine::{self, Genuine};
-use crate::remote::{create, registered_at, sql, stores, world};
+use crate::remote::{create, registered, sql, stores, world};
 use crate::test_stores::TestStore;
 use serde_json::Value;
 use std::fs;
@@ -92,7 +92,7 @@ fn check(name: &str) {
         let what = format!("{name} on {}", store.name);
         println!("{what}");
         let world = world(&store);
-        let (repository, location) = registered_at(&world, &genuine, &store);
+        let (repository, location) = registered(&world, &genuine, &store);
         assert_eq!(snapshots(&world, &repository), local.snapshots, "{what}");
         by_location(&world, &location, &store);
         let found = listed(&world, &repository);
