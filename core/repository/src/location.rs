@@ -7,9 +7,10 @@ mod s3;
 pub(crate) use hdfs::{AUTHENTICATION, HdfsLocation, Keytab};
 #[cfg(test)]
 pub(crate) use properties::Secret;
-pub(crate) use s3::{Patience, Role, S3Location};
+pub(crate) use s3::{HOLLOW, Patience, Role, S3Location};
 
 use crate::error::{ErrorKind, RepositoryError, Result};
+use crate::storage::doubled::Doubled;
 use crate::storage::{HdfsStorage, LocalStorage, Storage, s3 as s3_storage};
 use properties::Properties;
 use std::fmt;
@@ -86,6 +87,19 @@ impl Location {
             Place::Directory(path) => Ok(Arc::new(LocalStorage::open(absolute(path))?)),
             Place::S3(location) => Ok(Arc::new(s3_storage::open(location)?)),
             Place::Hdfs(location) => Ok(Arc::new(HdfsStorage::open(location, false)?)),
+        }
+    }
+
+    /// As [`Location::storage`], with keys of both forms where some have two slashes; the store is asked whether there are.
+    pub(crate) async fn whole_storage(&self) -> Result<Arc<dyn Storage>> {
+        let plain = self.storage()?;
+        let Place::S3(location) = &self.0 else { return Ok(plain) };
+        let other: Arc<dyn Storage> = Arc::new(s3_storage::open(&location.hollow())?);
+        match other.list("").await {
+            Ok(found) if !found.is_empty() => Ok(Arc::new(Doubled::new(plain, other))),
+            // Who cannot be reached now may have such keys; who refuses to name them has none.
+            Err(error) if error.kind == ErrorKind::Unavailable => Err(error),
+            _ => Ok(plain),
         }
     }
 

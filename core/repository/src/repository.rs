@@ -78,7 +78,7 @@ impl Repository {
     /// All repositories at `location`: it may be a repository directory itself or hold several, with either prefix. None: `NotFound`.
     /// One that cannot be opened does not hide the others; it is an error when it is alone.
     pub async fn find(location: &Location) -> Result<Vec<Repository>> {
-        let storage = location.storage()?;
+        let storage = location.whole_storage().await?;
         let entries = storage.list("").await?;
         if entries.iter().any(is_repository_content) || directory_name(location).is_some() {
             let stated = directory_name(location).unwrap_or_default();

@@ -434,6 +434,54 @@ fn secrets_are_never_shown() {
     assert!(fixtures().is_dir());
 }
 
+/// The genuine repository as StarRocks leaves it on S3 when the location ends in a slash.
+fn upload_with_two_slashes(server: &Server, prefix: &str) {
+    upload(server, &genuine("sr35/hub").join("location"), "staged");
+    for key in server.keys().into_iter().filter(|key| key.starts_with("staged/")) {
+        let bytes = server.get(&key).unwrap();
+        server.remove(&key);
+        let slashes = if key.contains("/__ss_content/") { "//" } else { "/" };
+        let key = format!("{prefix}{slashes}{}", &key["staged/".len()..]);
+        server.put(&key, &bytes);
+    }
+}
+
+#[tokio::test]
+async fn keys_with_two_slashes_are_found_listed_and_read() {
+    let expected = open(&genuine("sr35/hub").join("location")).await.snapshot("sr_hub_full", None, None).await.unwrap();
+    for (prefix, places) in [
+        ("backup/hub", &["backup/hub", "backup/hub/", "backup/hub/__starrocks_repository_hub_repo"][..]),
+        ("hub", &["hub"]),
+    ] {
+        let server = Server::start();
+        upload_with_two_slashes(&server, prefix);
+        assert!(server.keys().iter().any(|key| key.contains("//")), "{:?}", server.keys());
+        for place in places {
+            let repository = Repository::open(&server.location(place), None).await.unwrap();
+            let found = repository.snapshot("sr_hub_full", None, None).await.unwrap();
+            assert_eq!(found.problems, [""; 0], "{place}");
+            assert_eq!(format!("{:?}", found.tablets), format!("{:?}", expected.tablets), "{place}");
+            let tablet = found.tablets.iter().find(|tablet| !tablet.files.is_empty()).unwrap();
+            for file in &tablet.files {
+                let path = repository.path(&found.file_path(&tablet.key, file));
+                let md5 = digest(repository.storage().as_ref(), &path, file.size).await.unwrap();
+                assert_eq!(md5, file.md5, "{place} {path}");
+                assert_eq!(repository.storage().stat(&path).await.unwrap().size, file.size);
+            }
+            let listed = repository.storage().list(&repository.path("__ss_sr_hub_full")).await.unwrap();
+            assert_eq!(listed.iter().filter(|entry| entry.name() == "__ss_content").count(), 1);
+            let gone = repository.storage().read(&repository.path("__ss_content/none"), 0..1).await.unwrap_err();
+            assert_eq!(gone.kind, ErrorKind::NotFound, "{gone}");
+        }
+        // What is written has one.
+        let before = server.keys();
+        let repository = Repository::open(&server.location(places[0]), None).await.unwrap();
+        write(repository.storage().as_ref(), &repository.path("new"), b"x").await.unwrap();
+        let new: Vec<_> = server.keys().into_iter().filter(|key| !before.contains(key)).collect();
+        assert!(new.len() == 1 && !new[0].contains("//"), "{new:?}");
+    }
+}
+
 #[tokio::test]
 async fn two_endpoints_with_the_same_bucket_share_no_cached_snapshot() {
     let dir = tempfile::tempdir().unwrap();

@@ -100,6 +100,14 @@ impl Storage for Limited {
         self.inner.copy(from, to).await
     }
 
+    fn copies_cheaply(&self) -> bool {
+        self.inner.copies_cheaply()
+    }
+
+    fn write_attempts(&self) -> u32 {
+        self.inner.write_attempts()
+    }
+
     async fn delete(&self, path: &str) -> Result<()> {
         self.inner.delete(path).await
     }

@@ -5,6 +5,9 @@ use crate::error::{ErrorKind, RepositoryError, Result};
 use reqwest::Url;
 use std::time::Duration;
 
+/// Stands in a root for a component that is empty.
+pub(crate) const HOLLOW: &str = "__starsnap_hollow__";
+
 /// A bucket, a path in it, and how to get there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct S3Location {
@@ -193,6 +196,16 @@ impl S3Location {
             patience: patience(properties)?,
             endpoint,
         })
+    }
+
+    /// The same place with two slashes where StarRocks' BE puts two: after what was given ON LOCATION, which is the location here, or
+    /// what stands above it when it is a repository's own directory.
+    pub(crate) fn hollow(&self) -> S3Location {
+        let (above, last) = self.root.rsplit_once('/').unwrap_or(("", &self.root));
+        let own = last.starts_with(crate::repository::PREFIX) || last.starts_with(crate::repository::OLD_PREFIX);
+        let parts = if own { [above, HOLLOW, last] } else { [&self.root, HOLLOW, ""] };
+        let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        S3Location { root: parts.join("/"), ..self.clone() }
     }
 
     /// The location as the user wrote it.

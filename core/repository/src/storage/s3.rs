@@ -5,6 +5,7 @@
 
 mod body;
 mod credentials;
+mod hollow;
 mod http;
 mod refusal;
 

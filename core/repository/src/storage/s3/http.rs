@@ -3,6 +3,7 @@
 
 use super::body::{Pieces, Sent};
 use super::credentials::Credentials;
+use super::hollow::Hollow;
 use super::refusal::{Refusal, element};
 use crate::error::ErrorKind;
 use crate::limiter::Limiter;
@@ -33,6 +34,7 @@ pub(super) struct Transport {
     region: String,
     endpoint: String,
     uploads: Option<Arc<Limiter>>,
+    hollow: Option<Hollow>,
 }
 
 /// What became of an attempt.
@@ -77,6 +79,7 @@ impl Transport {
             region: location.region.clone(),
             endpoint: location.endpoint.clone(),
             uploads,
+            hollow: Hollow::of(&location.root),
         })
     }
 
@@ -200,9 +203,16 @@ impl Transport {
 
 impl HttpTransport for Transport {
     async fn fetch(&self, request: Request<Buffer>) -> opendal::Result<Response<HttpBody>> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let head = parts.method == Method::HEAD;
-        let (answer, received) = self.answer(&parts, &body.to_bytes()).await.map_err(opendal::Error::from)?;
+        let lists = parts.uri.query().is_some_and(|query| query.contains("list-type="));
+        if let Some(hollow) = &self.hollow {
+            hollow.outward(&mut parts);
+        }
+        let (answer, mut received) = self.answer(&parts, &body.to_bytes()).await.map_err(opendal::Error::from)?;
+        if let (Some(hollow), true) = (&self.hollow, lists) {
+            received = hollow.inward(&received);
+        }
         let size = if head { None } else { Some(received.len() as u64) };
         let whole = futures::stream::iter((!received.is_empty()).then(|| Ok(Buffer::from(received))));
         let mut response = Response::from_parts(answer, HttpBody::new(whole, size));
