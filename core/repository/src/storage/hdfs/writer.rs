@@ -18,6 +18,9 @@ use tokio::time::Instant;
 const HELD: usize = 4 << 20;
 /// How often DataNodes are looked for that take what is held.
 const PLACEMENTS: u32 = 24;
+/// From this attempt on a file is first written to one DataNode alone, and HDFS makes its copies later. The client blames the wrong DataNode
+/// when one of several is dead, so where there are no more DataNodes than copies, no number of attempts helps.
+const ALONE: u32 = 4;
 /// Handed to the client at a time: each has its deadline.
 const PIECE: usize = 1 << 20;
 
@@ -42,6 +45,8 @@ struct Part {
     cluster: Arc<Cluster>,
     path: String,
     file: Option<Box<FileWriter>>,
+    /// How many copies it is to have, where it is written to one DataNode first.
+    copies: Option<u32>,
     placed: bool,
 }
 
@@ -55,11 +60,14 @@ impl HdfsWriter {
     }
 
     /// Starts the file with what is held.
-    async fn begin(&self) -> Result<Part, Refusal> {
+    async fn begin(&self, attempt: u32) -> Result<Part, Refusal> {
         let (dir, _) = self.path.rsplit_once('/').unwrap_or(("", &self.path));
         let name = crate::storage::path::temporary();
         let full = self.store.full(&if dir.is_empty() { name } else { format!("{dir}/{name}") });
         let mut part = Part::create(self.store.cluster(), full).await?;
+        if attempt >= ALONE {
+            part.alone().await?;
+        }
         for bytes in &self.held {
             part.write(bytes.clone()).await?;
         }
@@ -67,19 +75,19 @@ impl HdfsWriter {
     }
 
     /// Everything that is held, from the beginning to the end.
-    async fn whole(&self) -> Result<(), Refusal> {
-        let part = self.begin().await?;
+    async fn whole(&self, attempt: u32) -> Result<(), Refusal> {
+        let part = self.begin(attempt).await?;
         part.finish(&self.store, &self.path, self.len).await
     }
 
     /// Does what is held over when it fails: a NameNode may go on placing blocks on a DataNode that died minutes ago, so a small cluster
     /// needs many attempts, each of which fails at once.
-    async fn again<T, F: Future<Output = Result<T, Refusal>>>(&self, work: impl Fn() -> F) -> Result<T, Refusal> {
+    async fn again<T, F: Future<Output = Result<T, Refusal>>>(&self, work: impl Fn(u32) -> F) -> Result<T, Refusal> {
         let patience = self.store.cluster().patience().await?;
         let begun = Instant::now();
         let mut attempt = 1;
         loop {
-            match work().await {
+            match work(attempt).await {
                 Err(refusal)
                     if refusal.again != Again::Never && attempt < PLACEMENTS && begun.elapsed() < patience.whole() =>
                 {
@@ -111,7 +119,8 @@ impl Writer for HdfsWriter {
                 self.state = if self.len <= HELD as u64 {
                     State::Held
                 } else {
-                    let part = self.again(|| self.begin()).await.map_err(|refusal| self.failed(refusal))?;
+                    let part =
+                        self.again(|attempt| self.begin(attempt)).await.map_err(|refusal| self.failed(refusal))?;
                     self.held = Vec::new();
                     State::Open(part)
                 };
@@ -124,7 +133,7 @@ impl Writer for HdfsWriter {
         let done = match std::mem::replace(&mut self.state, State::Over) {
             State::Over => return Err(over(&self.path)),
             State::Open(part) => part.finish(&self.store, &self.path, self.len).await,
-            State::Held => self.again(|| self.whole()).await,
+            State::Held => self.again(|attempt| self.whole(attempt)).await,
         };
         done.map_err(|refusal| self.failed(refusal))
     }
@@ -146,13 +155,33 @@ impl Part {
             options = options.block_size(size);
         }
         // From here on there may be a file: dropped, this removes it.
-        let mut part = Part { cluster: Arc::clone(cluster), path, file: None, placed: false };
+        let mut part = Part { cluster: Arc::clone(cluster), path, file: None, copies: None, placed: false };
         let created = cluster.call(|client, _| {
             let (path, options) = (part.path.clone(), options.clone());
             async move { client.create(&path, options).await.map(Box::new) }
         });
         part.file = Some(created.await?);
         Ok(part)
+    }
+
+    /// Has what follows written to one DataNode.
+    async fn alone(&mut self) -> Result<(), Refusal> {
+        let status = self.cluster.call(|client, _| {
+            let path = self.path.clone();
+            async move { client.get_file_info(&path).await }
+        });
+        let Some(copies) = status.await?.replication.filter(|copies| *copies > 1) else { return Ok(()) };
+        self.replicate(1).await?;
+        self.copies = Some(copies);
+        Ok(())
+    }
+
+    async fn replicate(&self, copies: u32) -> Result<(), Refusal> {
+        let setting = self.cluster.call(|client, _| {
+            let path = self.path.clone();
+            async move { client.set_replication(&path, copies).await }
+        });
+        setting.await.map(drop)
     }
 
     async fn write(&mut self, mut bytes: Bytes) -> Result<(), Refusal> {
@@ -175,6 +204,9 @@ impl Part {
             self.file.take().ok_or_else(|| Refusal::new(ErrorKind::Invalid, "an earlier write of it failed", ""))?;
         let closing = async move { file.close().await };
         self.cluster.run(step, &Progress::default(), closing).await.map_err(broken)?;
+        if let Some(copies) = self.copies {
+            self.replicate(copies).await?;
+        }
         store.place(&self.path, path, len).await?;
         self.placed = true;
         Ok(())
