@@ -2,7 +2,7 @@
 //!
 //! A condition compares columns with values: `=`, `!=`, `<>`, `<`, `<=`, `>`, `>=`, `<=>`, `[NOT] IN`, `[NOT] BETWEEN`, `[NOT] LIKE`,
 //! `IS [NOT] NULL`, joined by `AND`, `OR`, `NOT` and parentheses; a BOOLEAN column is a condition by itself. What is compared becomes of the
-//! column's type as in StarRocks ([`coerce`]); where StarRocks would quietly compare with NULL (`n < 'abc'`), it is refused.
+//! column's type as in StarRocks (`coerce`); where StarRocks would quietly compare with NULL (`n < 'abc'`), it is refused.
 
 mod coerce;
 mod parser;

@@ -28,7 +28,7 @@ pub struct ExportArgs {
     /// Only these columns, in this order, separated by commas
     #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
     pub columns: Vec<String>,
-    /// Only rows that meet this condition, as after WHERE: comparisons, [NOT] IN, BETWEEN, LIKE, IS [NOT] NULL, AND, OR, NOT
+    /// Only rows that meet this condition, as after WHERE: comparisons, IN, BETWEEN, LIKE, IS NULL, with AND, OR, NOT
     #[arg(long = "where", value_name = "CONDITION")]
     pub condition: Option<String>,
     /// At most so many rows of each table

@@ -8,7 +8,7 @@ use clap::{Args, ValueHint};
 #[derive(Debug, Args)]
 pub struct HeadArgs {
     /// A table, partition or tablet directory (of a mount, a warehouse, a BE), or a path into a repository (a registered name, a directory
-    /// or a URL): REPOSITORY/LABEL[@TIMESTAMP]/TABLE[/PARTITION]
+    /// or a URL): REPOSITORY/LABEL/TABLE or REPOSITORY/LABEL@TIMESTAMP/TABLE/PARTITION
     #[arg(value_hint = ValueHint::AnyPath)]
     pub source: String,
     /// Which repository, where the directory holds several
@@ -35,7 +35,7 @@ pub struct HeadArgs {
 #[derive(Debug, Args)]
 pub struct InspectArgs {
     /// A table, partition or tablet directory (of a mount, a warehouse, a BE), or a path into a repository (a registered name, a directory
-    /// or a URL): REPOSITORY/LABEL[@TIMESTAMP]/TABLE[/PARTITION]
+    /// or a URL): REPOSITORY/LABEL/TABLE or REPOSITORY/LABEL@TIMESTAMP/TABLE/PARTITION
     #[arg(value_hint = ValueHint::AnyPath)]
     pub source: String,
     /// Which repository, where the directory holds several
