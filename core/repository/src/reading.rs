@@ -192,7 +192,7 @@ impl Shared {
             hasher.update(&(bytes.len() as u64).to_le_bytes());
             hasher.update(bytes);
         };
-        part(0, storage.describe().as_bytes());
+        part(0, storage.identity().as_bytes());
         part(1, &file.size.to_le_bytes());
         match (&file.md5, file.modified) {
             (Some(md5), _) => part(2, &md5.0),
