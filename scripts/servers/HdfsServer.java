@@ -234,6 +234,9 @@ public final class HdfsServer {
                 startDataNode(number);
             }
         }
+        // A NameNode that was made to leave safe mode knows of no block until it is told.
+        cluster.waitActive(0);
+        cluster.triggerBlockReports();
     }
 
     private DistributedFileSystem files() throws Exception {
