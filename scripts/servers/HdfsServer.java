@@ -268,6 +268,14 @@ public final class HdfsServer {
 
     /** Spoils the first replica of each of the file's blocks, or all replicas; how many it were. */
     private String corrupt(String file, boolean all) throws Exception {
+        // A file whose second copies are still on their way would lose all it has.
+        long until = System.nanoTime() + 60_000_000_000L;
+        while (!blocks(file).stream().allMatch(block -> block.getLocations().length >= 2)) {
+            if (System.nanoTime() > until) {
+                throw new IOException("some of its blocks have one copy only");
+            }
+            Thread.sleep(100);
+        }
         int count = 0;
         for (LocatedBlock block : blocks(file)) {
             for (DatanodeInfo holder : block.getLocations()) {
