@@ -40,8 +40,10 @@ fn a_second_mount_reads_from_the_cache_on_disk() {
         assert!(is_mounted(&point));
         reads(&store);
         let snapshot = point.join("sr_hub_full/latest/orders");
-        let all: Vec<_> =
-            files(&snapshot).into_iter().map(|path| (fs::read(snapshot.join(&path)).unwrap(), path)).collect();
+        // Rows begin with the headers of tablets, which are asked for each time.
+        let stored =
+            files(&snapshot).into_iter().filter(|path| !path.ends_with("rows.csv") && !path.ends_with("rows.jsonl"));
+        let all: Vec<_> = stored.map(|path| (fs::read(snapshot.join(&path)).unwrap(), path)).collect();
         assert!(all.iter().any(|(_, path)| path.ends_with(".dat")));
         counts.push(reads(&store));
         assert!(seen.is_empty() || seen == all);
