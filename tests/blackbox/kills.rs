@@ -198,8 +198,11 @@ fn a_killed_backup_leaves_no_label_that_looks_complete_and_goes_on() {
         .filter_map(|stored| Some((without_partition(stored.path.strip_prefix(prefix)?), stored.content.size)))
         .collect();
 
-    let mut killed = 0;
-    for round in 0..2 {
+    // How many kills a label takes is chance: the more a killed run had uploaded, the sooner the next is done. The first one of each is all but sure.
+    let (mut killed, mut round) = (0, 0);
+    while killed < 4 {
+        round += 1;
+        assert!(round <= 12, "only {killed} runs were killed");
         let target = world.dir(&format!("target-{round}"));
         world.run(["init", &text(&target), "--name", "new"]).ok();
         let label = target.join("__starrocks_repository_new/__ss_again");
@@ -229,7 +232,6 @@ fn a_killed_backup_leaves_no_label_that_looks_complete_and_goes_on() {
         world.run(["restore", &target, "again", "--warehouse", &text(&again)]).ok();
         same(&warehouse.join("sr_hub"), &again.join("sr_hub"), &[STATE, "--exclude=table.json"]);
     }
-    assert!(killed >= 3, "only {killed} runs were killed");
 }
 
 #[test]
