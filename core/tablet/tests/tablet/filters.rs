@@ -399,14 +399,6 @@ fn bloom_filters_skip_pages_without_the_value() {
             columns += 1;
         }
     }
-    if std::env::var_os("STARSNAP_EXTRA_FIXTURES").is_none() && columns == 0 {
-        // Past the test harness, which shows what passing tests print to nobody.
-        let _ = std::io::Write::write_all(
-            &mut std::io::stderr(),
-            b"NOT RUN: no case here has bloom filters; STARSNAP_EXTRA_FIXTURES can name a directory of some that do\n",
-        );
-        return;
-    }
     assert!(columns > 2, "{columns} columns with bloom filters");
 }
 
