@@ -7,6 +7,7 @@ use starsnap_catalog::meta;
 use starsnap_catalog::range::Range;
 use starsnap_catalog::repo_info::RepoInfo;
 use starsnap_catalog::snapshot::Snapshot;
+use starsnap_catalog::table_file::TableFile;
 
 /// `__info` and `__repo_info`.
 pub fn info(data: &[u8]) {
@@ -35,6 +36,15 @@ pub fn range(data: &[u8]) {
         let _ = (range.is_shadow(), range.problem(), range.order(&range));
         let written = range.encode().expect("a range can be written");
         assert!(Range::decode(&written).expect("what we write we read") == range);
+    }
+}
+
+/// The `table.json` of a table directory.
+pub fn table_file(data: &[u8]) {
+    if let Ok(file) = TableFile::parse(data)
+        && let Ok(text) = file.to_json()
+    {
+        assert!(TableFile::parse(text.as_bytes()).expect("what we write we read") == file);
     }
 }
 

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 pub mod catalog;
-#[cfg(feature = "statements")]
+#[cfg(feature = "jobs")]
+pub mod location;
+#[cfg(feature = "jobs")]
 pub mod statement;
 pub mod tablet;

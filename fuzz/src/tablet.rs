@@ -4,29 +4,25 @@
 //! Checksums would stop nearly all input at the door, so they are made right here, as an attacker would. Included by the fuzz
 //! targets and, with the kept corpus, by `cargo test` of the tablet crate.
 
-use std::io;
-use std::sync::Arc;
+#[path = "indexes.rs"]
+mod indexes;
+#[path = "make.rs"]
+mod make;
+#[path = "segment.rs"]
+mod segment;
 
-use arrow_array::RecordBatch;
 use prost::Message;
 use starsnap_tablet::delvec::DeleteVector;
 use starsnap_tablet::encoding::{self, binary::BinaryPlain, bitshuffle as shuffled, rle::RleBits};
-use starsnap_tablet::proto::segment::*;
-use starsnap_tablet::proto::tablet::{ColumnPb, RowsetMetaPb, TabletMetaPb, TabletSchemaPb};
+use starsnap_tablet::predicate::conditions;
+use starsnap_tablet::proto::segment::SegmentFooterPb;
+use starsnap_tablet::proto::tablet::{ColumnPb, DeletePredicatePb, RowsetMetaPb, TabletMetaPb};
 use starsnap_tablet::types::{bitmap as bitmaps, hll as hlls, percentile as percentiles};
-use starsnap_tablet::{LargeIntAs, ReadAt, ReadOptions, Result, Segment, Tablet, TabletMeta, TextAs, expected_files};
+use starsnap_tablet::{TabletMeta, expected_files};
 
-/// Rows that are read of anything: runs and NULLs make billions of rows of a few bytes.
-const MAX_ROWS: usize = 1 << 16;
-
-/// Takes `n` bytes from the front, or zeros where there are not so many.
-fn head<const N: usize>(data: &mut &[u8]) -> [u8; N] {
-    let mut out = [0; N];
-    let n = N.min(data.len());
-    out[..n].copy_from_slice(&data[..n]);
-    *data = &data[n..];
-    out
-}
+pub use indexes::{IndexHead, indexes};
+use make::*;
+pub use segment::{FlatJsonHead, PageHead, flat_json, footer, page};
 
 /// Element size (byte 0), count (bytes 1 and 2), then a page or a stream.
 pub fn bitshuffle(mut data: &[u8]) {
@@ -45,7 +41,7 @@ pub fn bitshuffle(mut data: &[u8]) {
 pub fn rle(data: &[u8]) {
     let Ok((mut bits, count)) = RleBits::page(data) else { return };
     let (mut all, mut step) = (Vec::new(), 1);
-    while all.len() < (count as usize).min(MAX_ROWS) {
+    while all.len() < (count as usize).min(make::MAX_ROWS) {
         let before = all.len();
         if bits.take(step, &mut all).is_err() {
             return;
@@ -165,160 +161,6 @@ fn names(meta: &TabletMeta) {
     assert!(expected_files(meta).iter().all(|n| !n.contains(['/', '\0'])));
 }
 
-/// A SegmentFooterPB, in front of which there is nothing but what the data's own bytes are.
-pub fn footer(data: &[u8]) {
-    let mut file = data.to_vec();
-    end_segment(&mut file, data);
-    if let Ok(segment) = Segment::open(Arc::new(file)) {
-        let _ = segment.verify_pages();
-    }
-}
-
-/// Stored types that `page` tries: number, and what the schema says.
-const TYPES: [(i32, &str); 22] = [
-    (1, "TINYINT"),
-    (3, "SMALLINT"),
-    (5, "INT"),
-    (7, "BIGINT"),
-    (9, "LARGEINT"),
-    (10, "FLOAT"),
-    (11, "DOUBLE"),
-    (13, "CHAR"),
-    (14, "DATE"),
-    (15, "DATETIME"),
-    (16, "DECIMAL"),
-    (17, "VARCHAR"),
-    (23, "HLL"),
-    (24, "BOOLEAN"),
-    (25, "OBJECT"),
-    (46, "VARBINARY"),
-    (48, "DECIMAL64"),
-    (50, "DATE_V2"),
-    (51, "TIMESTAMP"),
-    (52, "DECIMAL_V2"),
-    (53, "PERCENTILE"),
-    (54, "JSON"),
-];
-
-/// What stands in front of the pages that [`page`] is given.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct PageHead {
-    /// Position in [`TYPES`].
-    pub ty: u8,
-    pub encoding: u8,
-    pub codec: u8,
-    /// Bits 0 and 1 the page format, bit 2 the null map's encoding, bit 3 whether the dictionary is compressed.
-    pub flags: u8,
-    pub rows: u16,
-    pub null_map_len: u16,
-    pub uncompressed_len: u32,
-    /// Bytes of the dictionary page, which stands in front of the data page.
-    pub dictionary_len: u16,
-    pub dictionary_uncompressed_len: u32,
-}
-
-impl PageHead {
-    fn take(data: &mut &[u8]) -> Self {
-        let [ty, encoding, codec, flags] = head(data);
-        PageHead {
-            ty,
-            encoding,
-            codec,
-            flags,
-            rows: u16::from_le_bytes(head(data)),
-            null_map_len: u16::from_le_bytes(head(data)),
-            uncompressed_len: u32::from_le_bytes(head(data)),
-            dictionary_len: u16::from_le_bytes(head(data)),
-            dictionary_uncompressed_len: u32::from_le_bytes(head(data)),
-        }
-    }
-
-    /// The input that means this and the two bodies.
-    #[allow(dead_code, reason = "the fuzz targets make no seeds")]
-    pub fn seed(&self, dictionary: &[u8], body: &[u8]) -> Vec<u8> {
-        let mut out = vec![self.ty, self.encoding, self.codec, self.flags];
-        out.extend(self.rows.to_le_bytes());
-        out.extend(self.null_map_len.to_le_bytes());
-        out.extend(self.uncompressed_len.to_le_bytes());
-        out.extend(self.dictionary_len.to_le_bytes());
-        out.extend(self.dictionary_uncompressed_len.to_le_bytes());
-        [&out, dictionary, body].concat()
-    }
-
-    /// Position in [`TYPES`] of a stored type.
-    #[allow(dead_code, reason = "the fuzz targets make no seeds")]
-    pub fn type_of(stored: i32) -> Option<u8> {
-        TYPES.iter().position(|(number, _)| *number == stored).map(|at| at as u8)
-    }
-}
-
-/// One column of one page: [`PageHead`], the dictionary's body, the data page's body.
-pub fn page(mut data: &[u8]) {
-    let page = PageHead::take(&mut data);
-    let (dictionary, body) = data.split_at(usize::from(page.dictionary_len).min(data.len()));
-    let (stored, name) = TYPES[usize::from(page.ty) % TYPES.len()];
-    let mut file = Vec::new();
-    let dictionary_footer = PageFooterPb {
-        r#type: Some(3),
-        uncompressed_size: Some(page.dictionary_uncompressed_len),
-        ..PageFooterPb::default()
-    };
-    let dict_page = (!dictionary.is_empty()).then(|| add_page(&mut file, dictionary, &dictionary_footer));
-    let data_footer = DataPageFooterPb {
-        first_ordinal: Some(0),
-        num_values: Some(u64::from(page.rows)),
-        nullmap_size: Some(u32::from(page.null_map_len)),
-        format_version: Some(u32::from(page.flags & 3)),
-        null_encoding: Some(i32::from(page.flags >> 2 & 1)),
-        ..DataPageFooterPb::default()
-    };
-    let footer = PageFooterPb {
-        r#type: Some(1),
-        uncompressed_size: Some(page.uncompressed_len),
-        data_page_footer: Some(data_footer),
-        ..PageFooterPb::default()
-    };
-    let root_page = Some(add_page(&mut file, body, &footer));
-    let root = BTreeMetaPb { root_page, is_root_data_page: Some(true) };
-    let index = ColumnIndexMetaPb {
-        r#type: Some(1),
-        ordinal_index: Some(OrdinalIndexPb { root_page: Some(root) }),
-        ..ColumnIndexMetaPb::default()
-    };
-    let column = ColumnMetaPb {
-        unique_id: Some(0),
-        r#type: Some(stored),
-        length: Some(16),
-        encoding: Some(i32::from(page.encoding)),
-        compression: Some(i32::from(page.codec)),
-        is_nullable: Some(true),
-        indexes: vec![index],
-        dict_page,
-        ..ColumnMetaPb::default()
-    };
-    let footer = SegmentFooterPb {
-        version: Some(2),
-        columns: vec![column],
-        num_rows: Some(u32::from(page.rows)),
-        ..SegmentFooterPb::default()
-    };
-    end_segment(&mut file, &footer.encode_to_vec());
-    let meta = tablet_of(ColumnPb {
-        name: Some("c".into()),
-        r#type: name.into(),
-        is_nullable: Some(true),
-        precision: Some(18),
-        frac: Some(3),
-        length: Some(16),
-        ..ColumnPb::default()
-    });
-    let meta = TabletMeta::from_header(&framed(&meta.encode_to_vec())).expect("a good header");
-    let rows = read(&one_file(meta, file));
-    if let Ok(rows) = rows {
-        assert_eq!(rows, usize::from(page.rows));
-    }
-}
-
 /// A whole tablet with one segment file: what is first (0: the message of a `.hdr`, else a `meta` file), length of that (bytes 1
 /// and 2), then both.
 pub fn tablet(mut data: &[u8]) {
@@ -334,108 +176,54 @@ pub fn tablet(mut data: &[u8]) {
     }
     let mut file = file.to_vec();
     repair(&mut file);
+    let tablet = one_file(meta, file);
+    let _ = read(&tablet);
+    read_filtered(&tablet);
+}
+
+/// A DeletePredicatePB that speaks of columns `c0`, `c1`, … of every type that conditions may be on. The segment has none of them, so
+/// that its rows hold their defaults.
+pub fn delete_predicate(data: &[u8]) {
+    const TYPES: [&str; 13] = [
+        "BOOLEAN",
+        "TINYINT",
+        "INT",
+        "BIGINT",
+        "LARGEINT",
+        "DOUBLE",
+        "DATE_V2",
+        "TIMESTAMP",
+        "DECIMAL_V2",
+        "DECIMAL32",
+        "DECIMAL128",
+        "CHAR",
+        "VARCHAR",
+    ];
+    let Ok(predicate) = DeletePredicatePb::decode(data) else { return };
+    let _ = conditions(&predicate);
+    let column = |(at, name): (usize, &&str)| ColumnPb {
+        unique_id: at as i32,
+        name: Some(format!("c{at}")),
+        r#type: (*name).into(),
+        is_nullable: Some(true),
+        precision: Some(9),
+        frac: Some(3),
+        length: Some(16),
+        default_value: (*name == "VARCHAR" || *name == "INT").then(|| b"17".to_vec()),
+        ..ColumnPb::default()
+    };
+    let mut pb = tablet_of(ColumnPb::default());
+    pb.schema.as_mut().expect("it has one").column = TYPES.iter().enumerate().map(column).collect();
+    pb.rs_metas.push(RowsetMetaPb {
+        start_version: Some(3),
+        end_version: Some(3),
+        num_segments: None,
+        rowset_id: Some("1".into()),
+        delete_predicate: Some(predicate),
+        ..rowset()
+    });
+    let mut file = Vec::new();
+    end_segment(&mut file, &SegmentFooterPb { num_rows: Some(3), ..SegmentFooterPb::default() }.encode_to_vec());
+    let meta = TabletMeta::from_header(&framed(&pb.encode_to_vec())).expect("a good header");
     let _ = read(&one_file(meta, file));
-}
-
-/// A tablet whose files are all the same.
-fn one_file(meta: TabletMeta, file: Vec<u8>) -> Tablet {
-    let file: Arc<dyn ReadAt> = Arc::new(file);
-    Tablet::new(meta, move |_: &str| -> io::Result<Arc<dyn ReadAt>> { Ok(file.clone()) })
-}
-
-/// Reads stored and logical rows; how many are stored, if none fails.
-fn read(tablet: &Tablet) -> Result<usize> {
-    let options = ReadOptions {
-        batch_rows: 256,
-        text: TextAs::Utf8Lossy,
-        large_int: LargeIntAs::Decimal256,
-        ..ReadOptions::default()
-    };
-    let count = |batches: &mut dyn Iterator<Item = Result<RecordBatch>>| -> Result<usize> {
-        let mut rows = 0;
-        for batch in batches {
-            rows += batch?.num_rows();
-            if rows > MAX_ROWS {
-                break;
-            }
-        }
-        Ok(rows)
-    };
-    let physical = tablet.physical_rows(None, &options).and_then(|mut rows| count(&mut rows));
-    let logical = tablet.rows(None, &options).and_then(|mut rows| count(&mut rows));
-    if let (Ok(physical), Ok(logical)) = (&physical, &logical) {
-        assert!(logical <= physical || *physical > MAX_ROWS, "{logical} rows of {physical} stored ones");
-    }
-    physical
-}
-
-fn tablet_of(column: ColumnPb) -> TabletMetaPb {
-    TabletMetaPb {
-        tablet_id: Some(1),
-        schema: Some(TabletSchemaPb { keys_type: Some(0), column: vec![column], ..TabletSchemaPb::default() }),
-        rs_metas: vec![rowset()],
-        ..TabletMetaPb::default()
-    }
-}
-
-fn rowset() -> RowsetMetaPb {
-    RowsetMetaPb {
-        rowset_type: Some(1),
-        start_version: Some(0),
-        end_version: Some(2),
-        num_segments: Some(1),
-        rowset_id: Some("0".into()),
-        ..RowsetMetaPb::default()
-    }
-}
-
-/// A `.hdr` or `.dcgs_snapshot` around a message.
-fn framed(message: &[u8]) -> Vec<u8> {
-    let mut file = vec![0; 40];
-    file[8] = 1;
-    file[12..20].copy_from_slice(&(40 + message.len() as u64).to_le_bytes());
-    file[24..32].copy_from_slice(&(message.len() as u64).to_le_bytes());
-    file[32..36].copy_from_slice(&adler2::adler32_slice(message).to_le_bytes());
-    file.extend_from_slice(message);
-    file
-}
-
-fn add_page(file: &mut Vec<u8>, body: &[u8], footer: &PageFooterPb) -> PagePointerPb {
-    let offset = file.len();
-    file.extend_from_slice(body);
-    let footer = footer.encode_to_vec();
-    file.extend_from_slice(&footer);
-    file.extend((footer.len() as u32).to_le_bytes());
-    file.extend(crc32c::crc32c(&file[offset..]).to_le_bytes());
-    PagePointerPb { offset: offset as u64, size: (file.len() - offset) as u32 }
-}
-
-fn end_segment(file: &mut Vec<u8>, footer: &[u8]) {
-    file.extend_from_slice(footer);
-    file.extend((footer.len() as u32).to_le_bytes());
-    file.extend(crc32c::crc32c(footer).to_le_bytes());
-    file.extend_from_slice(b"D0R1");
-}
-
-/// Makes the checksums of a segment file's footer and of the pages that it names right.
-fn repair(file: &mut [u8]) {
-    let Some(trailer) = file.len().checked_sub(12) else { return };
-    let word =
-        |at: usize, file: &[u8]| u32::from_le_bytes([file[at], file[at + 1], file[at + 2], file[at + 3]]) as usize;
-    let Some(start) = trailer.checked_sub(word(trailer, file)) else { return };
-    file[trailer + 8..].copy_from_slice(b"D0R1");
-    let crc = crc32c::crc32c(&file[start..trailer]);
-    file[trailer + 4..trailer + 8].copy_from_slice(&crc.to_le_bytes());
-    let Ok(footer) = SegmentFooterPb::decode(&file[start..trailer]) else { return };
-    let mut columns: Vec<&ColumnMetaPb> = footer.columns.iter().collect();
-    while let Some(column) = columns.pop() {
-        columns.extend(&column.children_columns);
-        let roots = column.indexes.iter().filter_map(|i| i.ordinal_index?.root_page?.root_page);
-        for page in roots.chain(column.dict_page) {
-            let range = usize::try_from(page.offset).ok().and_then(|at| Some(at..at.checked_add(page.size as usize)?));
-            let Some(bytes) = range.and_then(|r| file.get_mut(r)) else { continue };
-            let Some((covered, crc)) = bytes.split_last_chunk_mut::<4>() else { continue };
-            *crc = crc32c::crc32c(covered).to_le_bytes();
-        }
-    }
 }

@@ -65,6 +65,8 @@ fn read_meta(dir: &Path, tablet: &PlanTablet) -> Result<Result<TabletMeta, Strin
         if let Err(error) = meta.add_delta_columns(&bytes) {
             return Ok(Err(error.to_string()));
         }
+    } else if let Err(error) = meta.check_no_delta_columns(tablet.names.iter().map(String::as_str)) {
+        return Ok(Err(error.to_string()));
     }
     Ok(Ok(meta))
 }

@@ -57,10 +57,19 @@ impl Victim {
         self.label().join("__ss_content/__db_10001/__tbl_10054/__part_10056/__idx_10055/__10057")
     }
 
-    /// The tablet's segment.
+    /// One of the tablet's segments.
     fn segment(&self) -> PathBuf {
-        let entries = fs::read_dir(self.tablet()).unwrap().map(|entry| entry.unwrap().path());
-        entries.into_iter().find(|path| name(path).contains(".dat.")).unwrap()
+        segments_of(&self.tablet()).remove(0)
+    }
+
+    /// Exports `users` into a pipe.
+    fn export(&self) -> Ran {
+        let source = format!("{}/{VICTIM}/users", self.location.display());
+        self.run(["export", &source, "--format", "csv", "--to", "-"])
+    }
+
+    fn verify(&self, level: &str) -> Ran {
+        self.run(["verify".as_ref(), self.location.as_os_str(), VICTIM.as_ref(), level.as_ref()])
     }
 
     /// Runs with little memory; must not crash.
@@ -135,6 +144,14 @@ impl Victim {
     }
 }
 
+/// The segments of a tablet, the largest first.
+fn segments_of(tablet: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(tablet).unwrap().map(|entry| entry.unwrap().path());
+    let mut segments: Vec<PathBuf> = entries.filter(|path| name(path).contains(".dat.")).collect();
+    segments.sort_by_key(|path| std::cmp::Reverse((fs::metadata(path).unwrap().len(), path.clone())));
+    segments
+}
+
 fn name(path: &Path) -> String {
     path.file_name().unwrap().to_string_lossy().into_owned()
 }
@@ -163,6 +180,49 @@ fn a_truncated_file_is_found_and_named() {
     fs::File::options().write(true).open(&segment).unwrap().set_len(100).unwrap();
     victim.users_cannot_be_restored(name(&segment).rsplit_once('.').unwrap().0);
     victim.others_are_usable();
+}
+
+#[test]
+fn files_that_took_each_others_places_are_found() {
+    // Their contents only: the names still have the md5 of what was there.
+    let victim = Victim::new();
+    let one = victim.segment();
+    let bytes = fs::read(&one).unwrap();
+    let other = segments_of(&victim.tablet().with_file_name("__10058")).remove(0);
+    let others = fs::read(&other).unwrap();
+    fs::write(&one, &others).unwrap();
+    fs::write(&other, &bytes).unwrap();
+    victim.verify("--md5").code(3).says(&name(&one)).says(&name(&other)).says("md5");
+    victim.users_cannot_be_restored(name(&one).rsplit_once('.').unwrap().0);
+    victim.others_are_usable();
+
+    // Under a name with the right md5, so that only the number of its rows is not that of its rowset.
+    let victim = Victim::new();
+    let one = victim.segment();
+    let base = name(&one).rsplit_once('.').unwrap().0.to_owned();
+    // The smallest has other rows than the largest.
+    let other = segments_of(&victim.tablet().with_file_name("__10058")).pop().unwrap();
+    let bytes = fs::read(&other).unwrap();
+    fs::remove_file(&one).unwrap();
+    fs::write(one.with_file_name(format!("{base}.{}", hex::encode(Md5::digest(&bytes)))), bytes).unwrap();
+    victim.verify("--pages").ok();
+    victim.verify("--rows").code(3).says("users").says("not as many").says(base.rsplit_once('_').unwrap().0);
+    victim.export().code(1).says("where the rowset has").says(base.rsplit_once('_').unwrap().0);
+    victim.others_are_usable();
+}
+
+#[test]
+fn an_info_of_any_length_is_refused_before_it_is_read() {
+    for length in [600 << 20, 1 << 40] {
+        let victim = Victim::new();
+        let info = fs::File::options().write(true).open(victim.file("__info_")).unwrap();
+        // Nothing but a hole on the disk.
+        info.set_len(length).unwrap();
+        victim.is_broken("__info");
+        assert_ne!(victim.restore(VICTIM).says("__info").code, 0);
+        assert_ne!(victim.export().says("__info").code, 0);
+        victim.others_are_usable();
+    }
 }
 
 #[test]
@@ -301,6 +361,13 @@ fn strange_names_of_files_are_survived() {
     fs::create_dir(label.parent().unwrap().join(bytes(b"__ss_\xff"))).unwrap();
     fs::create_dir(label.parent().unwrap().join(bytes(b"__ss_a\nb\x1b[31m"))).unwrap();
     fs::create_dir(label.parent().unwrap().join("__ss_")).unwrap();
+    fs::create_dir(label.parent().unwrap().join(format!("__ss_{}", "é".repeat(125)))).unwrap();
+    for path in ["..", "."] {
+        let mut copy = Command::new("cp");
+        copy.arg("-r").arg(label.with_file_name("__ss_sr_member_backup2"));
+        copy.arg(label.with_file_name(format!("__ss_{path}")));
+        Ran::of(copy).ok();
+    }
     fs::write(label.parent().unwrap().join("__ss_file"), "no directory").unwrap();
     let text = victim.run(["snapshots".as_ref(), victim.location.as_os_str()]).ok().stdout;
     assert!(!text.contains('\u{1b}'), "{text:?}");

@@ -3,12 +3,17 @@
 
 mod common;
 
+use starsnap_catalog::ddl::{Context, catalog_sql, function_sql, restore_sql, schema_sql};
 use starsnap_catalog::info::JobInfo;
+use starsnap_catalog::layout::{SnapshotLayout, TableLayout};
 use starsnap_catalog::meta::{self, MetaForm};
+use starsnap_catalog::model::{Catalog, Function};
 use starsnap_catalog::repo_info::RepoInfo;
 use starsnap_catalog::snapshot::Snapshot;
+use starsnap_catalog::table_file::TableFile;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::collections::HashSet;
 
 /// Notes the largest single allocation of each thread.
 struct Watched;
@@ -56,11 +61,51 @@ fn survive(bytes: &[u8]) -> bool {
         }
         if let Ok(snapshot) = Snapshot::join(None, Some(meta)) {
             assert_eq!(snapshot.tables.len(), meta.tbl_name_map.len());
+            show(&snapshot);
         }
     }
     let limit = 64 * 1024 + 20 * bytes.len();
     assert!(LARGEST.get() <= limit, "{} bytes at once for a file of {}", LARGEST.get(), bytes.len());
     failed
+}
+
+/// Everything that is made of a catalog: names, statements, `table.json`. Whatever it says, names are single components of a path, each
+/// once, and what is written is read.
+fn show(snapshot: &Snapshot) {
+    let layout = SnapshotLayout::of(snapshot);
+    let ours = [&layout.catalogs_dir, &layout.snapshot_json, &layout.restore_sql];
+    let names: Vec<&String> = layout.tables.iter().chain(&layout.functions).chain(ours).collect();
+    assert!(
+        names.iter().chain(&layout.catalogs.iter().collect::<Vec<_>>()).all(|name| is_component(name)),
+        "{names:?}"
+    );
+    assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len(), "{names:?}");
+    restore_sql(snapshot, "repository", "2024-01-01-00-00-00-000");
+    for text in &snapshot.functions {
+        let _ = text.parse::<Function>().and_then(|function| function_sql(&function));
+    }
+    for text in &snapshot.catalogs {
+        let _ = text.parse::<Catalog>().and_then(|catalog| catalog_sql(&catalog));
+    }
+    for entry in &snapshot.tables {
+        let layout = TableLayout::of(entry);
+        let paths: HashSet<String> = layout.tablets.iter().map(|place| place.path()).collect();
+        assert_eq!(paths.len(), layout.tablets.len(), "two tablets in one directory");
+        let mut components = paths.iter().flat_map(|path| path.split('/'));
+        assert!(components.all(is_component) && layout.partition_dirs.iter().all(|name| is_component(name)));
+        if let Ok(Some(table)) = entry.parse() {
+            let _ = schema_sql(&table, &Context::default());
+        }
+        let file = TableFile::of(snapshot, entry, "repository", "2024-01-01-00-00-00-000");
+        if let Ok(text) = file.to_json() {
+            // One that contradicts itself is refused.
+            let _ = TableFile::parse(text.as_bytes());
+        }
+    }
+}
+
+fn is_component(name: &str) -> bool {
+    !name.is_empty() && name.len() <= 255 && name != "." && name != ".." && !name.contains(['/', '\0'])
 }
 
 /// The smallest genuine `__meta` of each form that has a table.
@@ -192,4 +237,58 @@ fn damaged_infos() {
             }
         }
     }
+}
+
+/// What a byte is changed to: single bits, and what has a meaning in JSON and in numbers.
+fn changes(old: u8) -> impl Iterator<Item = u8> {
+    let all = [old ^ 1, old ^ 0x20, old ^ 0x80, 0, 0xff, b'"', b'-', b'0'];
+    all.into_iter().enumerate().filter(move |(at, new)| *new != old && !all[..*at].contains(new)).map(|(_, new)| new)
+}
+
+#[test]
+fn every_byte_of_a_meta_changed() {
+    for form in [MetaForm::Binary, MetaForm::Json] {
+        let genuine = smallest(form);
+        let (mut failed, mut survived) = (0, 0);
+        for at in 0..genuine.len() {
+            for new in changes(genuine[at]) {
+                let mut bytes = genuine.clone();
+                bytes[at] = new;
+                if survive(&bytes) { failed += 1 } else { survived += 1 }
+            }
+        }
+        println!("{form:?}: {failed} errors, {survived} catalogs");
+        assert!(failed > 1000 && survived > 100, "{form:?}: {failed} errors, {survived} catalogs");
+    }
+}
+
+/// Alone, and with the `__meta` that belongs to it and now may contradict it.
+#[test]
+fn every_byte_of_an_info_changed() {
+    let of_both = |case: common::Case| Some((case.info?, case.meta?));
+    let cases = common::repositories().into_iter().filter_map(of_both);
+    let (genuine, meta) = cases.min_by_key(|(info, _)| info.len()).unwrap();
+    let meta = meta::read(&meta).unwrap();
+    let (mut failed, mut differ, mut told) = (0, 0, 0);
+    let whole = JobInfo::parse(&genuine).unwrap();
+    let agreed = Snapshot::join(Some(&whole), Some(&meta)).unwrap().disagreements.len();
+    for at in 0..genuine.len() {
+        for new in changes(genuine[at]) {
+            let mut bytes = genuine.clone();
+            bytes[at] = new;
+            LARGEST.set(0);
+            let Ok(info) = JobInfo::parse(&bytes) else {
+                failed += 1;
+                continue;
+            };
+            for snapshot in [Snapshot::join(Some(&info), None), Snapshot::join(Some(&info), Some(&meta))] {
+                let Ok(snapshot) = snapshot else { continue };
+                show(&snapshot);
+                told += usize::from(snapshot.disagreements.len() > agreed);
+            }
+            differ += usize::from(info != whole);
+        }
+    }
+    println!("{failed} errors, {differ} other infos, {told} disagreements");
+    assert!(failed > 1000 && differ > 100 && told > 100, "{failed} errors, {differ} other infos, {told} disagreements");
 }

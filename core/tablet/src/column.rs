@@ -32,6 +32,8 @@ pub(crate) struct Context {
     pub pages: Arc<PageCounts>,
     /// Bytes that are fetched ahead for one column, at most.
     pub max_fetch: u64,
+    /// How many rows the column must have; not known of elements of ARRAY and MAP.
+    pub rows: Option<u64>,
 }
 
 /// How many data pages the opened columns of a scan have, and how many of them were read.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::error::{Result, TabletError, Within};
 use crate::proto::tablet::TabletMetaPb;
-use crate::rowset::RowsetMeta;
+use crate::rowset::{self, RowsetMeta};
 use crate::schema::{KeysType, TabletSchema};
 use crate::snapshot_meta::SnapshotMeta;
 use crate::{delta, header, proto};
@@ -41,7 +41,7 @@ impl TabletMeta {
     /// Parses a whole `<tablet_id>.hdr` file. A `.dcgs_snapshot` beside it belongs to it: see [`Self::add_delta_columns`].
     pub fn from_header(bytes: &[u8]) -> Result<Self> {
         let pb: TabletMetaPb = proto::decode(header::body(bytes)?, "TabletMetaPB")?;
-        let rowsets = pb.rs_metas.iter().map(RowsetMeta::from_pb).collect::<Result<Vec<_>>>()?;
+        let rowsets = rowset::all(&pb.rs_metas)?;
         let (version, rowsets) = visible_path(rowsets)?;
         let meta = Self::new(&pb, version, rowsets)?;
         if meta.schema.keys_type == KeysType::Primary {
@@ -53,7 +53,7 @@ impl TabletMeta {
     /// Parses the whole `meta` file of a PRIMARY KEY tablet.
     pub fn from_snapshot_meta(bytes: &[u8]) -> Result<Self> {
         let mut snapshot = SnapshotMeta::parse(bytes)?;
-        let mut rowsets = snapshot.rowsets.iter().map(RowsetMeta::from_pb).collect::<Result<Vec<_>>>()?;
+        let mut rowsets = rowset::all(&snapshot.rowsets)?;
         keep_visible(&snapshot.tablet, &mut rowsets)?;
         for rowset in &mut rowsets {
             for (at, segment) in rowset.segments.iter_mut().enumerate() {
@@ -84,10 +84,22 @@ impl TabletMeta {
             return Self::from_snapshot_meta(&bytes).map_err(failed);
         }
         let mut meta = Self::from_header(&bytes).map_err(&failed)?;
-        if let Some(delta) = names().find(|name| is_delta_columns(name)) {
-            meta.add_delta_columns(&read(delta)?).map_err(failed)?;
+        match names().find(|name| is_delta_columns(name)) {
+            Some(delta) => meta.add_delta_columns(&read(delta)?).map_err(failed)?,
+            None => meta.check_no_delta_columns(names()).map_err(failed)?,
         }
         Ok(meta)
+    }
+
+    /// Fails if there are files of replaced columns among a tablet's files, which has no `.dcgs_snapshot`: the segments' own values would be taken
+    /// for the rows'.
+    pub fn check_no_delta_columns<'a>(&self, mut names: impl Iterator<Item = &'a str>) -> Result<()> {
+        match names.find(|name| name.ends_with(".cols")).filter(|_| self.schema.keys_type != KeysType::Primary) {
+            Some(name) => {
+                Err(TabletError::damaged(format!("{name} is there, but no .dcgs_snapshot that says what it replaces")))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Adds what a whole `<tablet_id>.dcgs_snapshot` file says of this tablet's segments.

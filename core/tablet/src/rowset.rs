@@ -8,8 +8,10 @@ use crate::error::{Result, TabletError, Within};
 use crate::proto::tablet::{DeletePredicatePb, RowsetMetaPb};
 use crate::schema::TabletSchema;
 
-/// More segments than any tablet has; a count above it is damage, not data.
+/// More segments than any rowset has; a count above it is damage, not data.
 const MAX_SEGMENTS: i64 = 100_000;
+/// More files than any tablet has. A rowset is a few bytes of a header, whatever it claims to have, and a tablet may have many.
+const MAX_FILES: i64 = 1_000_000;
 
 /// A rowset's name, the first part of its files' names: 48 hexadecimal digits, or a decimal number in very old tablets.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -84,7 +86,7 @@ pub struct RowsetMeta {
     /// First and last version, inclusive.
     pub start_version: i64,
     pub end_version: i64,
-    /// Rows in all segments, as counted when they were written.
+    /// Rows in all segments, as counted when they were written; 0 where that is not known.
     pub num_rows: i64,
     /// Bytes of the segment files, as counted when they were written.
     pub data_disk_size: i64,
@@ -103,8 +105,21 @@ pub struct RowsetMeta {
     pub partial: bool,
 }
 
+/// All rowsets of a tablet.
+pub(crate) fn all(pbs: &[RowsetMetaPb]) -> Result<Vec<RowsetMeta>> {
+    let files = |pb: &RowsetMetaPb| {
+        let others = i64::from(pb.num_delete_files.unwrap_or(0)) + i64::from(pb.num_update_files.unwrap_or(0));
+        pb.num_segments.unwrap_or(0).max(0).saturating_add(others)
+    };
+    let files = pbs.iter().map(files).fold(0, i64::saturating_add);
+    if files > MAX_FILES {
+        return Err(TabletError::damaged(format!("{files} files of {} rowsets", pbs.len())));
+    }
+    pbs.iter().map(RowsetMeta::from_pb).collect()
+}
+
 impl RowsetMeta {
-    pub(crate) fn from_pb(pb: &RowsetMetaPb) -> Result<Self> {
+    fn from_pb(pb: &RowsetMetaPb) -> Result<Self> {
         let id = RowsetId::from_pb(pb)?;
         Self::with_id(id.clone(), pb).within(|| format!("rowset {id}"))
     }
@@ -145,6 +160,17 @@ impl RowsetMeta {
             segments,
             id,
         })
+    }
+
+    /// Whether segments with so many rows altogether can be all that the rowset has.
+    pub(crate) fn check_rows(&self, rows: u64) -> Result<()> {
+        // Of a partial update by column the rows stand in its update files.
+        if self.num_rows <= 0 || self.num_update_files > 0 || u64::try_from(self.num_rows) == Ok(rows) {
+            return Ok(());
+        }
+        let (segments, says) = (self.segments.len(), self.num_rows);
+        Err(TabletError::damaged(format!("{rows} rows in {segments} segments, where the rowset has {says}")))
+            .within(|| format!("rowset {}", self.id))
     }
 
     /// Whether keys of one segment may lie among those of another of this rowset.

@@ -108,6 +108,8 @@ impl Tablet {
                 columns.push(at);
             }
         }
+        let counts = Counts::default();
+        counts.begin(&self.meta)?;
         let segments = self.meta.rowsets.iter().enumerate();
         let segments = segments.flat_map(|(r, rowset)| (0..rowset.segments.len()).map(move |s| (r, s))).collect();
         Ok(PhysicalRows {
@@ -119,7 +121,7 @@ impl Tablet {
             next: 0,
             skip: 0,
             current: None,
-            counts: Counts::default(),
+            counts,
         })
     }
 }
@@ -211,9 +213,10 @@ impl PhysicalRows {
             let Some(&(rowset, segment)) = self.segments.get(self.next) else { return Ok(None) };
             self.next += 1;
             let meta = &self.tablet.meta;
-            let rowset = &meta.rowsets[rowset];
+            let (number, rowset) = (rowset, &meta.rowsets[rowset]);
             let name = rowset.id.segment_file(segment);
             let opened = self.tablet.open_segment(rowset, segment)?;
+            self.counts.opened(number, rowset, opened.num_rows())?;
             let size = BatchSize::shared(self.output.options.batch_rows, 1);
             let written = rowset.schema.as_ref().unwrap_or(&meta.schema);
             let pages = &self.counts.pages;

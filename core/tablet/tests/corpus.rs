@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use prost::Message;
-use starsnap_tablet::proto::segment::{PageFooterPb, PagePointerPb};
+use starsnap_tablet::proto::segment::{PageFooterPb, PagePointerPb, ZoneMapPb};
+use starsnap_tablet::proto::tablet::{BinaryPredicatePb, DeletePredicatePb, InPredicatePb, IsNullPredicatePb};
 use starsnap_tablet::{BitmapAs, HllAs, LogicalType, ReadAt, ReadOptions, Segment, Tablet, TabletMeta};
 
 const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus");
@@ -19,7 +20,7 @@ const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixture
 /// Name and work of a fuzz target.
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 16] = [
+const TARGETS: [Target; 19] = [
     ("bitshuffle", targets::bitshuffle),
     ("rle", targets::rle),
     ("frame_of_reference", targets::frame_of_reference),
@@ -36,6 +37,9 @@ const TARGETS: [Target; 16] = [
     ("hll", targets::hll),
     ("percentile", targets::percentile),
     ("tablet", targets::tablet),
+    ("indexes", targets::indexes),
+    ("flat_json", targets::flat_json),
+    ("delete_predicate", targets::delete_predicate),
 ];
 
 #[test]
@@ -138,6 +142,75 @@ fn write_seeds() {
         }
     }
     seeds.vectors();
+    seeds.predicates();
+    index_seeds();
+    flat_json_seeds();
+}
+
+/// One of each index, of numbers and of texts.
+fn index_seeds() {
+    // Pages of 1000 rows that hold every third number.
+    let zone = |first: i64, last: i64, text: bool| {
+        let bound = |value: i64| Some(if text { format!("{value:06}") } else { value.to_string() }.into_bytes());
+        ZoneMapPb { min: bound(first), max: bound(last), has_null: Some(false), has_not_null: Some(true) }
+            .encode_to_vec()
+    };
+    // Values, then where each starts, then how many there are.
+    let plain = |values: &[Vec<u8>]| {
+        let mut at = 0u32;
+        let mut starts = Vec::new();
+        for value in values {
+            starts.extend(at.to_le_bytes());
+            at += value.len() as u32;
+        }
+        [values.concat(), starts, (values.len() as u32).to_le_bytes().to_vec()].concat()
+    };
+    for text in [false, true] {
+        let zones = plain(&[zone(0, 2997, text), zone(3000, 5997, text), zone(6000, 8997, text)]);
+        let all = zone(0, 8997, text);
+        // A block that lets all pass, one that lets nothing pass; behind each whether there are NULLs.
+        let blooms = plain(&[vec![0xff; 33], vec![0; 33], vec![0xff; 33]]);
+        let key = |row: i64| match text {
+            true => [&[2][..], format!("{:06}", row * 3).as_bytes()].concat(),
+            false => [&[2][..], &((row * 3) as u64 ^ 1 << 63).to_be_bytes()].concat(),
+        };
+        let keys = [key(0), key(1024), key(2048)];
+        let len = keys[0].len() as u8;
+        let keys = [keys.concat(), vec![0, len, 2 * len]].concat();
+        for op in 0..6 {
+            for parts in [2, 4, 8, 14] {
+                let head = targets::IndexHead {
+                    flags: op | u8::from(text) << 3 | parts << 4,
+                    value: 4503,
+                    segment_zone: all.len() as u8,
+                    page_zones: zones.len() as u16,
+                    blooms: blooms.len() as u16,
+                    keys: 3 * len,
+                    ..targets::IndexHead::default()
+                };
+                keep("indexes", &head.seed([b"", &all, &zones, &blooms, &keys]));
+            }
+        }
+    }
+}
+
+/// Objects with members of all types, and with some of them left.
+fn flat_json_seeds() {
+    // {"a": [1, 2, 3], "b": 1, "c": {"y": true, "z": null}}
+    let remain = unhex("0b1d034162314161020531323341630b0b02417a1841791a060306030d");
+    for flags in 0..8 {
+        let members = vec![(0, 3, 1), (1, 1, 2), (2, 3, 8), (3, 1, 8), (4, 1, 16), (5, 1, 1)];
+        let head = targets::FlatJsonHead { flags, remain_len: remain.len() as u16, members };
+        let bytes = [
+            &b"a.b\x31"[..],
+            b"cxy",
+            b"d.e\x07\0\0\0\0\0\0\0",
+            b"f\0\0\0\0\0\0\xf0\x3f",
+            b"g\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0\0\0\0\0",
+            b"h\0",
+        ];
+        keep("flat_json", &head.seed(&remain, &bytes.concat()));
+    }
 }
 
 #[derive(Default)]
@@ -227,6 +300,33 @@ impl Seeds {
                 keep("page", &seed);
             }
         }
+    }
+
+    /// Conditions of deletes, with the names that the target's columns have.
+    fn predicates(&self) {
+        let text = |text: &str| text.as_bytes().to_vec();
+        let conditions =
+            ["c2<<50", "c11=x", "c7>=2000-01-01 00:00:00", "c12 IS NOT NULL", "c9!=1.5", "c4*=3", "c6>>2020-02-30"];
+        for condition in conditions {
+            let pb = DeletePredicatePb { version: 3, sub_predicates: vec![text(condition)], ..Default::default() };
+            keep("delete_predicate", &pb.encode_to_vec());
+        }
+        let list = InPredicatePb {
+            column_name: Some("c2".into()),
+            is_not_in: Some(true),
+            values: vec![text("1"), text("17"), text("-3")],
+        };
+        let binary =
+            BinaryPredicatePb { column_name: Some("c5".into()), op: Some("<=".into()), value: Some(text("1e3")) };
+        let null = IsNullPredicatePb { column_name: Some("c0".into()), is_not_null: Some(false) };
+        let pb = DeletePredicatePb {
+            version: 3,
+            in_predicates: vec![list],
+            binary_predicates: vec![binary],
+            is_null_predicates: vec![null],
+            ..Default::default()
+        };
+        keep("delete_predicate", &pb.encode_to_vec());
     }
 
     /// Sketches, a few of each kind.

@@ -6,7 +6,7 @@ use crate::error::RestoreError;
 use crate::progress::Progress;
 use crate::source::{Source, SourceFile, Stored};
 use starsnap_repository::md5::{self, Hasher};
-use starsnap_tablet::meta::is_header;
+use starsnap_tablet::meta::{is_delta_columns, is_header};
 use starsnap_tablet::{
     BitmapAs, ErrorKind, KeysType, LargeIntAs, ReadAt, ReadOptions, RowsetMeta, Segment, Tablet, TabletError,
     TabletMeta, TextAs, expected_files,
@@ -165,7 +165,13 @@ impl Look<'_> {
                 return None;
             }
         };
-        for file in stored.files.iter().filter(|file| file.name.ends_with(".dcgs_snapshot")) {
+        let deltas = || stored.files.iter().filter(|file| is_delta_columns(&file.name));
+        if deltas().next().is_none()
+            && let Err(error) = meta.check_no_delta_columns(stored.files.iter().map(|file| file.name.as_str()))
+        {
+            self.add(Finding::new(FindingKind::Missing, &stored.shown, error.to_string()));
+        }
+        for file in deltas() {
             let Some(bytes) = self.whole(file) else { continue };
             if let Err(error) = meta.add_delta_columns(&bytes) {
                 self.bad(file, self.tablet_error(&file.shown(), &error));
@@ -275,8 +281,10 @@ impl Look<'_> {
         }
     }
 
-    fn rowset(&mut self, meta: TabletMeta) {
-        let Some(rowset) = meta.rowsets.first().cloned().filter(|rowset| !rowset.segments.is_empty()) else { return };
+    fn rowset(&mut self, mut meta: TabletMeta) {
+        let Some(rowset) = meta.rowsets.first().cloned() else { return };
+        // They are compared below, so that the finding has both numbers.
+        meta.rowsets.iter_mut().for_each(|rowset| rowset.num_rows = 0);
         let tablet = self.opened(meta);
         let path = self.path(&format!("{}_*.dat", rowset.id));
         let decoded = match self.decode(&tablet) {
@@ -362,5 +370,5 @@ fn is_segment(name: &str) -> bool {
 
 /// Files that are read whole.
 fn is_metadata(name: &str) -> bool {
-    is_header(name) || name.ends_with(".dcgs_snapshot")
+    is_header(name) || is_delta_columns(name)
 }

@@ -17,8 +17,15 @@ use super::{ColumnReader, Context, open, read_null_flags};
 
 type Reader = Box<dyn ColumnReader>;
 
-/// Elements of all rows of a batch. Runs and NULLs cost next to nothing where they are stored, but not in memory.
-const MAX_ELEMENTS: i32 = 1 << 28;
+/// Bytes of the elements of all rows of a batch. Runs and NULLs cost next to nothing where they are stored, but not in memory.
+const MAX_ELEMENT_BYTES: usize = 256 << 20;
+
+/// How many elements of these types a batch may have.
+fn max_elements<'a>(types: impl IntoIterator<Item = &'a DataType>) -> i32 {
+    let width = types.into_iter().filter_map(DataType::primitive_width).max().unwrap_or(0);
+    // What is of no fixed width has offsets of four bytes at least.
+    i32::try_from(MAX_ELEMENT_BYTES / width.max(4)).unwrap_or(i32::MAX)
+}
 
 fn child<'a>(meta: &'a ColumnMetaPb, at: usize, name: &str) -> Result<&'a ColumnMetaPb> {
     meta.children_columns.get(at).ok_or_else(|| TabletError::damaged(format!("no child column for {name}")))
@@ -26,6 +33,11 @@ fn child<'a>(meta: &'a ColumnMetaPb, at: usize, name: &str) -> Result<&'a Column
 
 fn open_child(context: &Context, meta: &ColumnMetaPb, at: usize, column: &Column) -> Result<Reader> {
     open(context, child(meta, at, &column.name)?, &column.ty).within(|| column.name.clone())
+}
+
+/// Elements of an ARRAY, keys or values of a MAP: as many as the sizes say.
+fn open_elements(context: &Context, meta: &ColumnMetaPb, at: usize, column: &Column) -> Result<Reader> {
+    open_child(&Context { rows: None, ..context.clone() }, meta, at, column)
 }
 
 /// A helper column (null flags, sizes), which is a plain scalar column.
@@ -46,9 +58,10 @@ pub(super) fn array(context: &Context, meta: &ColumnMetaPb, element: &Column) ->
     let nulls = null_flags(context, meta, 1)?;
     let sizes = open_helper(context, meta, 1 + usize::from(nulls.is_some()), "sizes")?;
     let field = Arc::new(stored_field(element)?);
+    let max_elements = max_elements([field.data_type()]);
     Ok(Box::new(ArrayReader {
-        element: open_child(context, meta, 0, element)?,
-        rows: Repeated { nulls, sizes },
+        element: open_elements(context, meta, 0, element)?,
+        rows: Repeated { nulls, sizes, max_elements },
         field,
     }))
 }
@@ -62,10 +75,14 @@ pub(super) fn map(context: &Context, meta: &ColumnMetaPb, key: &Column, value: &
     let DataType::Map(entries, _) = field.data_type() else {
         return Err(TabletError::unsupported("a MAP that is none"));
     };
+    let max_elements = match entries.data_type() {
+        DataType::Struct(fields) => max_elements(fields.iter().map(|field| field.data_type())),
+        _ => 0,
+    };
     Ok(Box::new(MapReader {
-        key: open_child(context, meta, 0, key)?,
-        value: open_child(context, meta, 1, value)?,
-        rows: Repeated { nulls, sizes },
+        key: open_elements(context, meta, 0, key)?,
+        value: open_elements(context, meta, 1, value)?,
+        rows: Repeated { nulls, sizes, max_elements },
         entries: entries.clone(),
     }))
 }
@@ -90,6 +107,7 @@ fn arrow(e: ArrowError) -> TabletError {
 struct Repeated {
     nulls: Option<Reader>,
     sizes: Reader,
+    max_elements: i32,
 }
 
 impl Repeated {
@@ -105,8 +123,9 @@ impl Repeated {
             if size < 0 {
                 return Err(TabletError::damaged(format!("a collection of {size} elements")));
             }
-            end = end.checked_add(size).filter(|&end| end <= MAX_ELEMENTS).ok_or_else(|| {
-                let what = format!("more than {MAX_ELEMENTS} elements in one batch; read fewer rows at a time");
+            end = end.checked_add(size).filter(|&end| end <= self.max_elements).ok_or_else(|| {
+                let most = self.max_elements;
+                let what = format!("more than {most} elements in one batch; read fewer rows at a time");
                 TabletError::unrepresentable(what)
             })?;
             offsets.push(end);

@@ -142,7 +142,8 @@ impl Pages {
         let Some(&(first, pointer)) = self.index.pages.get(self.next) else {
             return Err(TabletError::damaged(format!("the column's pages end at row {ordinal}")));
         };
-        let following = self.index.pages.get(self.next + 1).map(|(first, _)| *first);
+        // The last page must end where the segment does: rows behind that would be lost in silence.
+        let following = self.index.pages.get(self.next + 1).map(|(first, _)| *first).or(self.context.rows);
         self.next += 1;
         self.context.pages.read.fetch_add(1, Ordering::Relaxed);
         let page = self.read(pointer).within(|| format!("page at {}", pointer.offset))?;

@@ -30,6 +30,10 @@ pub fn decode(body: &[u8], element: usize) -> Result<Vec<i128>> {
     }
     let frames = count.div_ceil(frame_len);
     let kinds_at = (body.len() - 5).checked_sub(2 * frames).ok_or_else(cut)?;
+    // Each frame has at least its smallest value, so that no more values are made room for than there can be.
+    if frames * min_len(element) > kinds_at {
+        return Err(cut());
+    }
     let kinds = &body[kinds_at..body.len() - 5];
     let mut values = Vec::with_capacity(count);
     let mut at = 0;

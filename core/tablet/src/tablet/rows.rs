@@ -73,6 +73,7 @@ impl Tablet {
         let after_merge = filter.clone().filter(|_| merges).map(|f| (f, positions.clone()));
         let filter = if merges { filter.and_then(|f| of_keys(&f, schema)) } else { filter };
         let counts = Counts::default();
+        counts.begin(&self.meta)?;
         let counting = counts.clone();
         let scan = Arc::new(Scan { tablet: self.clone(), positions, predicates, filter, size, counts: counting });
         let runs: Vec<_> = runs.into_iter().map(|segments| Run::new(scan.clone(), segments)).collect();

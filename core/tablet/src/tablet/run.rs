@@ -88,9 +88,10 @@ impl Current {
     fn open(scan: &Scan, rowset: usize, segment: usize) -> Result<Self> {
         let meta = &scan.tablet.meta;
         let missing = || TabletError::damaged(format!("segment {segment} of rowset number {rowset}"));
-        let rowset = meta.rowsets.get(rowset).ok_or_else(missing)?;
+        let (number, rowset) = (rowset, meta.rowsets.get(rowset).ok_or_else(missing)?);
         let name = rowset.id.segment_file(segment);
         let opened = scan.tablet.open_segment(rowset, segment)?;
+        scan.counts.opened(number, rowset, opened.num_rows())?;
         let deltas = open_deltas(scan, rowset, segment)?;
         let written = rowset.schema.as_ref().unwrap_or(&meta.schema);
         let pages = &scan.counts.pages;

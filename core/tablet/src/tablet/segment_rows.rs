@@ -42,9 +42,10 @@ impl BatchSize {
         (self.bytes / 4 / columns.max(1) as u64).clamp(Self::MIN_FETCH, Self::MAX_FETCH)
     }
 
-    fn rows_of(self, segment: &Segment) -> usize {
+    /// Rows of a batch, where each has `added` bytes besides what is stored.
+    fn rows_of(self, segment: &Segment, added: u64) -> usize {
         let bytes = segment.footer().raw_data_footprint.unwrap_or(0).max(segment.file.len());
-        let row = (bytes / segment.num_rows().max(1)).max(1);
+        let row = (bytes / segment.num_rows().max(1)).saturating_add(added).max(1);
         self.rows.min((self.bytes / row).max(1) as usize)
     }
 }
@@ -128,7 +129,11 @@ impl SegmentRows {
             });
         }
         let ranges = std::iter::once(0..segment.num_rows()).collect();
-        Ok(SegmentRows { columns, batch_rows: size.rows_of(segment), ranges })
+        // Columns that were added later have their default in every row.
+        let added = columns.iter().filter(|reader| reader.from.column(reader.column.unique_id).is_none());
+        let added =
+            added.filter_map(|reader| reader.column.default_value.as_ref()).map(|value| value.len() as u64).sum();
+        Ok(SegmentRows { columns, batch_rows: size.rows_of(segment, added), ranges })
     }
 
     /// Reads only these rows; to be called before any is read.
@@ -259,7 +264,12 @@ impl Reader {
             return Ok(Source::Constant(default_value(&self.column)?));
         };
         let stored = column::stored_type(meta, &self.hint.ty)?;
-        let context = Context { file: self.from.file.clone(), pages: self.pages.clone(), max_fetch: self.max_fetch };
+        let context = Context {
+            file: self.from.file.clone(),
+            pages: self.pages.clone(),
+            max_fetch: self.max_fetch,
+            rows: Some(self.from.num_rows()),
+        };
         Ok(Source::Stored { reader: column::open(&context, meta, &stored)?, stored })
     }
 }

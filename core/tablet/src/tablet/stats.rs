@@ -1,9 +1,13 @@
 //! What a scan has had to read.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::column::PageCounts;
+use crate::error::Result;
+use crate::meta::TabletMeta;
+use crate::rowset::RowsetMeta;
 
 /// What a scan has come by so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -38,9 +42,25 @@ impl ScanStats {
 pub(super) struct Counts {
     pub pages: Arc<PageCounts>,
     segments: Arc<[AtomicU64; 4]>,
+    /// By the rowset's position: how many of its segments were opened, and their rows.
+    opened: Arc<Mutex<HashMap<usize, (usize, u64)>>>,
 }
 
 impl Counts {
+    /// Checks that rowsets without segments have no rows: what was lost would not be missed.
+    pub fn begin(&self, meta: &TabletMeta) -> Result<()> {
+        meta.rowsets.iter().filter(|rowset| rowset.segments.is_empty()).try_for_each(|rowset| rowset.check_rows(0))
+    }
+
+    /// Notes that one more segment of a rowset is open; with the last one, all of its rows must be there. Each is opened once.
+    pub fn opened(&self, at: usize, rowset: &RowsetMeta, rows: u64) -> Result<()> {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let (segments, all) = opened.entry(at).or_default();
+        *segments += 1;
+        *all = all.saturating_add(rows);
+        if *segments == rowset.segments.len() { rowset.check_rows(*all) } else { Ok(()) }
+    }
+
     /// Notes a segment of `rows` rows, of which `left` may be wanted.
     pub fn segment(&self, rows: u64, left: u64) {
         for (count, add) in self.segments.iter().zip([1, u64::from(left == 0), rows, rows.saturating_sub(left)]) {
