@@ -132,6 +132,7 @@ async fn a_repositorys_own_directory_and_markers_of_directories() {
 async fn a_snapshot_written_to_s3_is_that_on_disk() {
     const LABEL: &str = "copied";
     let server = Server::start();
+    server.impatient();
     server.faults(50, None);
     let from = open(&genuine("sr35/hub").join("location")).await;
     let label = from.labels().await.unwrap().into_iter().find(|label| !label.timestamps.is_empty()).unwrap();
@@ -164,11 +165,7 @@ async fn a_snapshot_written_to_s3_is_that_on_disk() {
 #[tokio::test]
 async fn long_files_go_in_parts_and_come_in_blocks() {
     let server = Server::start();
-    // No attempt is given up early: requests are counted.
-    let storage = storage(&with(
-        server.properties(),
-        &[("fs.s3a.connection.timeout", "30s"), ("fs.s3a.connection.request.timeout", "60s")],
-    ));
+    let storage = storage(&server.properties());
     let bytes = noise((20 << 20) + 12_345);
     server.requests();
     write(storage.as_ref(), "big", &bytes).await.unwrap();
@@ -188,7 +185,11 @@ async fn long_files_go_in_parts_and_come_in_blocks() {
     let mut writer = storage.writer("half").await.unwrap();
     writer.write(Bytes::from(noise(9 << 20))).await.unwrap();
     drop(writer);
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    let until = Instant::now() + Duration::from_secs(60);
+    while server.unfinished() > 0 {
+        assert!(Instant::now() < until, "its parts are left");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     assert_eq!(server.get("dir/half"), None);
 }
 
@@ -248,6 +249,7 @@ async fn thousands_of_directories_are_listed_in_stretches() {
 #[tokio::test(flavor = "multi_thread")]
 async fn with_faults_everything_ends_correct() {
     let server = Server::start();
+    server.impatient();
     let storage = storage(&server.properties());
     server.faults(50, None);
     let big = noise((9 << 20) + 7);
@@ -272,9 +274,12 @@ async fn with_faults_everything_ends_correct() {
 async fn each_kind_of_fault_is_overcome() {
     use Fault::{Failed, Lost, Reset, Slow, Stalled, Truncated, Unavailable};
     let server = Server::start();
-    let storage = storage(&with(server.properties(), &[("fs.s3a.connection.timeout", "250ms")]));
+    // Short only where answers stall: on a busy machine, others may take long.
+    let patient = storage(&server.properties());
+    let impatient = storage(&with(server.properties(), &[("fs.s3a.connection.timeout", "500ms")]));
     for fault in [Unavailable, Reset, Lost, Truncated, Stalled, Slow, Failed] {
         server.faults(300, Some(fault));
+        let storage = if fault == Stalled { &impatient } else { &patient };
         let bytes = noise(50_000);
         for n in 0..6 {
             write(storage.as_ref(), &format!("f{n}"), &bytes).await.unwrap();
@@ -289,15 +294,10 @@ async fn a_store_that_always_fails_is_given_up_in_time_with_the_cause() {
     use Fault::{Failed, Reset, Stalled, Truncated, Unavailable};
     let server = Server::start();
     server.put("dir/f", &noise(10_000));
-    let properties = with(
-        server.properties(),
-        &[
-            ("fs.s3a.connection.timeout", "250ms"),
-            ("fs.s3a.attempts.maximum", "3"),
-            ("fs.s3a.connection.request.timeout", "2s"),
-        ],
-    );
-    let storage = storage(&properties);
+    let patient = with(server.properties(), &[("fs.s3a.attempts.maximum", "3")]);
+    // Short only where answers stall: on a busy machine, others may take long, and then the cause is another.
+    let impatient = with(patient.clone(), &[("fs.s3a.connection.timeout", "250ms")]);
+    let (patient, impatient) = (storage(&patient), storage(&impatient));
     let cases = [
         (Unavailable, "fewer requests"),
         (Reset, "the connection to http://127.0.0.1"),
@@ -307,6 +307,7 @@ async fn a_store_that_always_fails_is_given_up_in_time_with_the_cause() {
     ];
     for (fault, said) in cases {
         server.faults(1000, Some(fault));
+        let storage = if fault == Stalled { &impatient } else { &patient };
         let started = Instant::now();
         let errors = [
             storage.read("f", 0..10_000).await.unwrap_err(),
@@ -314,7 +315,8 @@ async fn a_store_that_always_fails_is_given_up_in_time_with_the_cause() {
             storage.list_recursive("").await.unwrap_err(),
             write(storage.as_ref(), "g", b"bytes").await.unwrap_err(),
         ];
-        assert!(started.elapsed() < Duration::from_secs(20), "{fault:?} {:?}", started.elapsed());
+        // Bounded; far more than it takes.
+        assert!(started.elapsed() < Duration::from_secs(60), "{fault:?} {:?}", started.elapsed());
         for error in errors {
             assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
             assert!(
@@ -515,10 +517,10 @@ fn keeps_to(limit: u64, begun: Instant, moved: &[Moved], what: &str) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_hold_where_bytes_reach_the_store_and_slow_uploads_are_no_stalled_ones() {
-    const LIMIT: u64 = 1 << 20;
+    const LIMIT: u64 = 512 << 10;
     let server = Server::start();
     // An upload takes longer than a stalled one would be waited for.
-    let patience = [("fs.s3a.connection.timeout", "1s"), ("fs.s3a.connection.request.timeout", "1500ms")];
+    let patience = [("fs.s3a.connection.timeout", "3s"), ("fs.s3a.connection.request.timeout", "3500ms")];
     let location = Location::with_properties("s3a://bucket/dir", &with(server.properties(), &patience)).unwrap();
     let repository = init(&location, "r").await.unwrap();
     let limited = |download, upload| {
@@ -536,7 +538,7 @@ async fn limits_hold_where_bytes_reach_the_store_and_slow_uploads_are_no_stalled
     first.unwrap();
     second.unwrap();
     assert_eq!(keeps_to(LIMIT, begun, &server.taken(), "upload"), 2 << 20);
-    assert!(begun.elapsed() >= Duration::from_millis(1900), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() >= Duration::from_millis(3900), "{:?}", begun.elapsed());
 
     server.put("dir/whole", &bytes);
     server.sent();
@@ -544,5 +546,5 @@ async fn limits_hold_where_bytes_reach_the_store_and_slow_uploads_are_no_stalled
     let read = limited(true, false).storage().read("whole", 0..2 << 20).await.unwrap();
     assert!(read == bytes);
     assert_eq!(keeps_to(LIMIT, begun, &server.sent(), "download"), 2 << 20);
-    assert!(begun.elapsed() >= Duration::from_millis(1900), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() >= Duration::from_millis(3900), "{:?}", begun.elapsed());
 }
