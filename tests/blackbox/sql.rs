@@ -106,6 +106,10 @@ fn the_manuals_statements_from_create_to_drop() {
          +------------------+-------------------------+--------+\n1 row in set ("
     );
     assert!(framed.stdout.starts_with(&expected), "{}", framed.stdout);
+    let below = world.run(["sql", "-e", "SHOW SNAPSHOT ON test_repo\\G"]).ok();
+    let expected =
+        format!("1. row {}\n Snapshot: sr_member_backup\nTimestamp: {timestamp}\n   Status: OK\n", "*".repeat(27));
+    assert!(below.stdout.contains(&expected), "{}", below.stdout);
     let shown = world.run(["sql", "--json", "-e", "SHOW BACKUP FROM sr_hub"]).ok();
     assert_eq!(
         (rows(&shown)[0]["State"].as_str(), rows(&shown)[0]["SnapshotName"].as_str()),
@@ -149,6 +153,11 @@ fn the_manuals_statements_from_create_to_drop() {
     world.run(["snapshots", "./test_repo"]).code(10);
     world.run(["restore", "test_repo", "--warehouse", warehouse_arg]).code(2).says("it is a repository");
 
+    // A slip in the name makes another repository; it is said what stands beside it.
+    let slip = create(&location).replace("test_repo", "tset_repo");
+    said.push(piped(&world, &["sql"], &slip).ok().says("there is also `test_repo` at that location"));
+    assert_eq!(listed.json()["snapshots"].as_array().unwrap().len(), 1);
+    said.push(world.run(["sql", "-e", "DROP REPOSITORY tset_repo"]).ok());
     said.push(world.run(["sql", "-e", "DROP REPOSITORY test_repo"]).ok());
     assert!(said.last().unwrap().stdout.contains("content stays"));
     assert!(location.join("__starrocks_repository_test_repo/__ss_sr_member_backup").is_dir());
