@@ -62,6 +62,15 @@ fn with_some_requests_failing_every_restore_and_verify_ends_right() {
         world.run(args.iter().copied().chain(["--warehouse", text(&warehouse)])).ok();
         same(&expected.join("sr_hub"), &warehouse.join("sr_hub"), &[STATE]);
     }
+    let rows = |source: &str, more: &[&str]| {
+        let args = ["export", source, "--format", "csv", "--to", "-"];
+        world.run(args.iter().chain(more)).ok().stdout
+    };
+    let local = genuine::one("sr35/hub").location();
+    for table in ["orders", "users", "page_views"] {
+        let far = rows(&format!("{URL}/sr_hub_full/{table}"), &["--properties-file", &file, "--no-cache"]);
+        assert!(far == rows(&format!("{}/sr_hub_full/{table}", text(&local)), &[]), "{table}");
+    }
     let report = world.run(["verify", URL, "sr_hub_full", "--rows", "--json", "--properties-file", &file]).ok().json();
     assert_eq!(report["status"], "done", "{report}");
     let listed = world.run(["snapshots", URL, "--json", "--properties-file", &file]).ok().json();
@@ -147,6 +156,9 @@ fn with_all_requests_failing_every_command_ends_soon_and_writes_nothing() {
         let file = if fault == Fault::Stalled { &impatient } else { &patient };
         fails(&world, &["snapshots", URL, "--properties-file", file], said);
         fails(&world, &["verify", URL, "--properties-file", file], said);
+        let (source, target) = (format!("{URL}/sr_hub_full/orders"), world.path("exported"));
+        let export = ["export", &source, "--format", "csv", "--to", text(&target), "--properties-file", file];
+        fails(&world, &export, said);
         let restore = ["restore", URL, "sr_hub_full", "--properties-file", file, "--warehouse", text(&warehouse)];
         fails(&world, &restore, said);
         let backup = ["backup", URL, "new", "--properties-file", file, "--warehouse", text(&expected)];
@@ -154,6 +166,7 @@ fn with_all_requests_failing_every_command_ends_soon_and_writes_nothing() {
         fails(&world, &["mount", URL, text(&point), "--properties-file", file], said);
         fails(&world, &["init", "s3a://bucket/x", "--name", "x", "--properties-file", file], said);
     }
+    assert!(!world.path("exported").exists(), "nothing was exported, and nothing was made");
     assert!(!warehouse.exists(), "nothing was restored, and nothing was made");
     store.server.faults(0, None);
     assert_eq!(store.server.keys(), before);
