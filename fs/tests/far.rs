@@ -267,7 +267,15 @@ fn a_store_that_does_not_answer_is_eio_in_bounded_time() {
     mount.far.fail.store(true, Ordering::SeqCst);
     assert_eq!(fs::read(&path).unwrap_err().raw_os_error(), Some(libc::EIO));
     mount.far.fail.store(false, Ordering::SeqCst);
-    assert_eq!(fs::read(&path).unwrap().len(), 5 << 20, "failures are not kept");
+    // With so little patience a busy machine may need more than one try.
+    let until = Instant::now() + Duration::from_secs(60);
+    let read = loop {
+        match fs::read(&path) {
+            Err(error) if Instant::now() < until => assert_eq!(error.raw_os_error(), Some(libc::EIO)),
+            read => break read,
+        }
+    };
+    assert_eq!(read.unwrap().len(), 5 << 20, "failures are not kept");
 }
 
 #[test]
@@ -279,7 +287,7 @@ fn what_is_on_disk_serves_the_next_mount_and_damage_there_is_not_seen() {
     let expected = {
         let mount = far_mount(location.path(), options.clone());
         let bytes = fs::read(large(&mount)).unwrap();
-        let until = Instant::now() + Duration::from_secs(10);
+        let until = Instant::now() + Duration::from_secs(60);
         while cached(cache.path()).len() < (5 << 20) / (256 << 10) {
             assert!(Instant::now() < until, "all blocks are on disk in the end");
             std::thread::sleep(Duration::from_millis(20));

@@ -69,8 +69,8 @@ impl Registered {
             return Err(RestoreError::new(ErrorKind::Usage, "create repository", format!("{name:?}"), reason));
         }
         // A registered name means the same from every directory.
-        let is_relative = !location.is_empty() && !location.contains("://") && !location.starts_with("file:/");
-        let absolute = is_relative.then(|| std::path::absolute(location).ok()).flatten();
+        let directory = Location::parse(location).ok().and_then(|parsed| parsed.path().map(Path::to_owned));
+        let absolute = directory.filter(|path| path.is_relative()).and_then(|path| std::path::absolute(path).ok());
         let absolute = absolute.and_then(|path| path.into_os_string().into_string().ok());
         Ok(Registered {
             id: 0,
@@ -212,6 +212,9 @@ impl Registry {
         };
         let shown = self.path.display().to_string();
         let refused = |reason: String| RestoreError::new(ErrorKind::Usage, "read", &shown, reason);
+        if !metadata.is_file() {
+            return Err(refused("it is no file".into()).advise("name another file with --config FILE"));
+        }
         if metadata.mode() & 0o077 != 0 {
             let reason =
                 format!("its mode is {:03o}: others may use it, and it holds secrets", metadata.mode() & 0o777);
@@ -223,7 +226,10 @@ impl Registry {
         }
         let path = self.path.canonicalize().map_err(|error| RestoreError::io("read", &self.path, error))?;
         let bytes = warehouse::read_file(&path, LIMIT)?;
-        let damaged = |reason: String| RestoreError::new(ErrorKind::Damaged, "read", &shown, reason);
+        let damaged = |reason: String| {
+            RestoreError::new(ErrorKind::Damaged, "read", &shown, reason)
+                .advise("put a sound copy in its place, or move it away and say CREATE REPOSITORY again: what it names is not changed by that")
+        };
         // The parser's own message may quote what stands there, so only the place is told.
         let stored: Stored = serde_json::from_slice(&bytes).map_err(|error| {
             damaged(format!("line {}, column {} is not what starsnap writes", error.line(), error.column()))
@@ -287,6 +293,10 @@ mod tests {
         for bad in ["", "_", "__a", "1a", "a-b", "a.b", "\u{e4}", "a b", &long(65)] {
             assert!(!is_name(bad), "{bad}");
         }
+        // A relative path is made absolute, a URL with a slip in it is no path.
+        let stored = |location| Registered::new("a", false, None, location, &Properties::default()).unwrap().location;
+        assert_eq!(stored("s3a:/bucket/x"), "s3a:/bucket/x");
+        assert!(stored("dir").ends_with("/dir") && Path::new(&stored("dir")).is_absolute());
         let error = Registered::new("a/b", false, None, "/x", &Properties::default()).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Usage);
     }

@@ -7,12 +7,11 @@
 //! A staging directory belongs to one piece of work (source, table, alias, partitions), which its journal's first line tells in full; what
 //! belongs to another is thrown away. All of it happens under the table's lock.
 
-mod durability;
-
 use crate::error::{RestoreError, Result};
 use crate::warehouse::{STAGING, TableLock};
 use serde::{Deserialize, Serialize};
 use starsnap_catalog::layout;
+use starsnap_repository::durability;
 use starsnap_repository::md5::{self, Md5};
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};

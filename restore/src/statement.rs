@@ -130,9 +130,11 @@ pub struct Located {
     pub line: usize,
     pub column: usize,
     pub statement: Statement,
+    /// It ends with `\G`: its rows are wanted one below the other.
+    pub vertical: bool,
 }
 
-/// Parses `;`-separated statements. Empty ones are skipped; the last needs no `;`.
+/// Parses statements that end with `;` or `\G`. Empty ones are skipped; the last needs no `;`.
 pub fn parse(text: &str) -> Result<Vec<Statement>, StatementError> {
     Ok(parse_located(text)?.into_iter().map(|located| located.statement).collect())
 }
@@ -149,7 +151,9 @@ pub fn parse_located(text: &str) -> Result<Vec<Located>, StatementError> {
 /// True when `text` ends inside a quote, a comment or a statement without its `;`: an interactive prompt then waits for more.
 pub fn is_unfinished(text: &str) -> bool {
     match lexer::tokens(text) {
-        Ok(tokens) => tokens.last().is_some_and(|last| last.kind != lexer::Kind::Symbol(';')),
+        Ok(tokens) => {
+            tokens.last().is_some_and(|last| !matches!(last.kind, lexer::Kind::Symbol(';') | lexer::Kind::Vertical))
+        }
         Err(error) => error.unfinished,
     }
 }

@@ -6,7 +6,7 @@ mod common;
 use common::*;
 use starsnap_catalog::snapshot::TableKind;
 use starsnap_repository::{Location, Repository};
-use starsnap_restore::report::{JobStatus, TableStatus};
+use starsnap_restore::report::{JobStatus, TableReport, TableStatus};
 use starsnap_restore::restore::restore;
 use starsnap_restore::{Cancel, ErrorKind, Progress, Silent};
 use std::path::{Path, PathBuf};
@@ -68,17 +68,18 @@ async fn a_restore_killed_again_and_again_ends_whole() {
     let repository = open(&from).await;
     let warehouse = tempfile::tempdir().unwrap();
     let job = format!("restore|{}|{}", from.display(), warehouse.path().display());
-    let mut under_way = 0;
-    for round in 0..14u64 {
-        // From before the first file to behind the last table, with no pattern to it.
-        let ended = kill_after(&job, Duration::from_millis(20 + round * 97 % 700));
+    let (mut under_way, mut round) = (0, 0u64);
+    while round < 14 || under_way < 3 {
+        assert!(round < 100, "the kills came too early or too late: {under_way}");
+        // From before the first file to behind the last table, with no pattern to it; later where the machine is slow.
+        let ended = kill_after(&job, Duration::from_millis((20 + round * 97 % 700) * (1 + round / 14)));
+        round += 1;
         whole_or_not_at_all(&repository, warehouse.path()).await;
         under_way += usize::from(warehouse.path().join("sr_hub/.starsnap-staging").exists());
         if ended {
             std::fs::remove_dir_all(warehouse.path().join("sr_hub")).unwrap();
         }
     }
-    assert!(under_way > 2, "the kills came too early or too late: {under_way}");
     let report = run(options(source(&repository, "sr_hub_full").await, warehouse.path())).await.unwrap();
     assert_eq!(report.status, JobStatus::Done, "{report:#?}");
     let tables = repository.snapshot("sr_hub_full", None, None).await.unwrap().catalog.tables;
@@ -238,28 +239,60 @@ async fn a_dropped_restore_goes_on_where_it_stopped() {
         job.max_speed_bytes_per_second = Some(1_000_000);
         let _ = tokio::time::timeout(Duration::from_millis(pause), run(job)).await;
         whole_or_not_at_all(&repository, warehouse.path()).await;
-        // The lock goes when the last write that was under way has ended.
-        tokio::time::sleep(Duration::from_millis(300)).await;
     }
-    let report = run(options(source(&repository, "sr_hub_full").await, warehouse.path())).await.unwrap();
-    assert_eq!(report.status, JobStatus::Done, "{report:#?}");
+    // The locks go when the last writes that were under way have ended.
+    let until = std::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        let report = run(options(source(&repository, "sr_hub_full").await, warehouse.path())).await.unwrap();
+        let busy = |table: &TableReport| table.problems.iter().any(|problem| problem.contains("another starsnap"));
+        if report.status == JobStatus::Done {
+            break;
+        }
+        assert!(report.tables.iter().any(busy) && std::time::Instant::now() < until, "{report:#?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
 async fn two_restores_of_one_table_exclude_each_other() {
     let repository = open(&location("sr35/hub")).await;
     let warehouse = tempfile::tempdir().unwrap();
     let mut job = options(source(&repository, "sr_hub_full").await, warehouse.path());
     job.tables = table("orders");
-    job.max_speed_bytes_per_second = Some(150_000);
-    let first = tokio::spawn(restore(job.clone(), Arc::new(Silent), Cancel::default()));
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let gate = Arc::new(Gate::default());
+    let first = tokio::spawn(restore(job.clone(), gate.clone(), Cancel::default()));
+    gate.reached.notified().await;
     let second = run(job).await.unwrap();
     assert_eq!(second.status, JobStatus::Failed);
     assert!(second.tables[0].problems[0].contains("another starsnap"), "{second:#?}");
     let held = run_backup(&repository, "x", warehouse.path(), "sr_hub", table("orders")).await.unwrap_err();
     assert!(matches!(held.kind, ErrorKind::NoSuchObject | ErrorKind::Busy), "{held}");
+    gate.open();
     assert_eq!(first.await.unwrap().unwrap().status, JobStatus::Done);
+}
+
+/// Tells that bytes come, and holds the job there until it is opened.
+#[derive(Default)]
+struct Gate {
+    reached: tokio::sync::Notify,
+    is_open: std::sync::Mutex<bool>,
+    opened: std::sync::Condvar,
+}
+
+impl Gate {
+    fn open(&self) {
+        *self.is_open.lock().unwrap() = true;
+        self.opened.notify_all();
+    }
+}
+
+impl Progress for Gate {
+    fn advanced(&self, _: u64) {
+        self.reached.notify_one();
+        let patience = Duration::from_secs(60);
+        let waiting = self.opened.wait_timeout_while(self.is_open.lock().unwrap(), patience, |open| !*open);
+        drop(waiting.unwrap());
+    }
 }
 
 /// Remembers how many bytes came when.
@@ -275,7 +308,11 @@ impl Progress for Meter {
 async fn the_speed_limit_holds_for_all_workers_of_a_restore_together() {
     let repository = open(&location("sr33/hub")).await;
     let warehouse = tempfile::tempdir().unwrap();
-    let mut job = options(source(&repository, "sr_hub_full").await, warehouse.path());
+    let begun = std::time::Instant::now();
+    let mut job = options(source(&repository, "sr_hub_full").await, &warehouse.path().join("unlimited"));
+    run(job.clone()).await.unwrap();
+    let unlimited = begun.elapsed().as_secs_f64();
+    job.warehouse = warehouse.path().join("limited");
     job.workers = 8;
     job.max_speed_bytes_per_second = Some(400_000);
     let meter = Arc::new(Meter(std::time::Instant::now(), Default::default()));
@@ -285,6 +322,6 @@ async fn the_speed_limit_holds_for_all_workers_of_a_restore_together() {
     assert_eq!(bytes, report.bytes);
     let ideal = bytes as f64 / 400_000.0;
     let taken = meter.0.elapsed().as_secs_f64();
-    // Never faster; slower only by what a loaded machine adds.
-    assert!(taken >= ideal * 0.95 && taken <= ideal * 2.0 + 3.0, "{taken} s for {bytes} bytes");
+    // Never faster; slower only by what the machine takes, which others may load.
+    assert!(taken >= ideal * 0.95 && taken <= ideal * 2.0 + 3.0 + 5.0 * unlimited, "{taken} s for {bytes} bytes");
 }

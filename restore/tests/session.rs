@@ -420,7 +420,7 @@ async fn a_running_restore_is_seen_alone_and_cancelled_from_another_session() {
     let world = World::new();
     let mut session = world.genuine("sr35/hub", "hub_repo").await;
     // Slow enough to be met.
-    run(&mut session, "SET max_download_speed_kbps = 20").await.unwrap();
+    run(&mut session, "SET max_download_speed_kbps = 5").await.unwrap();
     let text =
         "RESTORE SNAPSHOT sr_hub.sr_hub_full FROM hub_repo PROPERTIES ('backup_timestamp' = '2024-08-14-16-20-31-129')";
     let meanwhile = Arc::new(Meanwhile { first: Default::default() });
@@ -433,7 +433,7 @@ async fn a_running_restore_is_seen_alone_and_cancelled_from_another_session() {
     let mut other = world.session();
     assert_eq!(refused(&mut other, text).await.0, ErrorKind::Busy);
     let mut state = String::new();
-    for _ in 0..100 {
+    for _ in 0..600 {
         state.clone_from(&named(&run(&mut other, "SHOW RESTORE FROM sr_hub").await.unwrap())[0]["State"]);
         if state == "DOWNLOADING" {
             break;

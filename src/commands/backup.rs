@@ -5,9 +5,10 @@ use crate::cli::{BackupArgs, Globals};
 use crate::failure::Outcome;
 use crate::output::{Output, printable, size};
 use crate::progress::{self, count};
-use starsnap_restore::backup::BackupOptions;
+use starsnap_restore::backup::{BackupOptions, default_workers};
 use starsnap_restore::restore::TableChoice;
 use starsnap_restore::{ErrorKind, RestoreError};
+use std::num::NonZeroUsize;
 
 /// Backs up, and says what was written.
 pub async fn backup(args: BackupArgs, globals: &Globals) -> anyhow::Result<Outcome> {
@@ -19,6 +20,7 @@ pub async fn backup(args: BackupArgs, globals: &Globals) -> anyhow::Result<Outco
     }
     let repository = open_repository(given, args.repository.repository_name.as_deref(), globals).await?;
     let speed = args.speed.or(args.upload.upload_worker_count, args.upload.max_upload_speed_kbps);
+    let workers = speed.workers.map_or_else(|| default_workers(&repository), NonZeroUsize::get);
     let tables = args.tables.into_iter().map(|name| TableChoice { name, ..TableChoice::default() });
     let options = BackupOptions {
         repository,
@@ -27,7 +29,7 @@ pub async fn backup(args: BackupArgs, globals: &Globals) -> anyhow::Result<Outco
         database: args.database,
         tables: tables.collect(),
         partitions: args.partitions,
-        workers: speed.workers(),
+        workers,
         max_speed_bytes_per_second: speed.max_speed,
     };
     let report = starsnap_restore::backup::backup(options, progress::listener(globals), stop.cancel()).await?;

@@ -82,7 +82,7 @@ async fn batch(
                 if globals.json {
                     answers.push(render::json(&located, &answer)?);
                 } else {
-                    print(&answer, begun.elapsed(), globals)?;
+                    print(&answer, located.vertical, begun.elapsed(), globals)?;
                 }
                 if status != JobStatus::Done {
                     ended = Ok(Outcome::Job(status));
@@ -112,10 +112,11 @@ async fn run(
     session.run(statement, progress::listener(globals), cancel).await
 }
 
-fn print(answer: &Answer, took: Duration, globals: &Globals) -> anyhow::Result<()> {
+fn print(answer: &Answer, vertical: bool, took: Duration, globals: &Globals) -> anyhow::Result<()> {
     let mut out = Output::stdout();
     if let Some(table) = &answer.table {
-        out.raw(render::table(table).as_bytes())?;
+        let rows = if vertical { render::vertical(table) } else { render::table(table) };
+        out.raw(rows.as_bytes())?;
         if !globals.quiet {
             out.line(&render::footer(table.rows.len(), took))?;
         }

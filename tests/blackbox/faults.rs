@@ -18,7 +18,9 @@ const SOME: u64 = 50;
 const BOUNDED: Duration = Duration::from_secs(150);
 
 fn hub() -> Store {
-    Store::holding(&genuine::one("sr35/hub").location(), "backup/hub")
+    let store = Store::holding(&genuine::one("sr35/hub").location(), "backup/hub");
+    store.server.impatient();
+    store
 }
 
 /// What a restore from local disk gives.
@@ -60,6 +62,15 @@ fn with_some_requests_failing_every_restore_and_verify_ends_right() {
         world.run(args.iter().copied().chain(["--warehouse", text(&warehouse)])).ok();
         same(&expected.join("sr_hub"), &warehouse.join("sr_hub"), &[STATE]);
     }
+    let rows = |source: &str, more: &[&str]| {
+        let args = ["export", source, "--format", "csv", "--to", "-"];
+        world.run(args.iter().chain(more)).ok().stdout
+    };
+    let local = genuine::one("sr35/hub").location();
+    for table in ["orders", "users", "page_views"] {
+        let far = rows(&format!("{URL}/sr_hub_full/{table}"), &["--properties-file", &file, "--no-cache"]);
+        assert!(far == rows(&format!("{}/sr_hub_full/{table}", text(&local)), &[]), "{table}");
+    }
     let report = world.run(["verify", URL, "sr_hub_full", "--rows", "--json", "--properties-file", &file]).ok().json();
     assert_eq!(report["status"], "done", "{report}");
     let listed = world.run(["snapshots", URL, "--json", "--properties-file", &file]).ok().json();
@@ -96,6 +107,7 @@ fn with_some_requests_failing_a_mount_is_copied_right() {
 #[test]
 fn with_some_requests_failing_every_backup_ends_right() {
     let (world, store) = (World::new(), Store::new());
+    store.server.impatient();
     let expected = reference(&world);
     let file = store.properties_file(&world, "p", &[]);
     let url = "s3a://bucket/new";
@@ -127,7 +139,10 @@ fn with_all_requests_failing_every_command_ends_soon_and_writes_nothing() {
     let (world, store) = (World::new(), hub());
     let expected = reference(&world);
     let patience = [("fs.s3a.attempts.maximum", "3"), ("fs.s3a.connection.request.timeout", "10s")];
-    let file = store.properties_file(&world, "p", &patience);
+    let impatient = store.properties_file(&world, "impatient", &patience);
+    // Where nothing stalls but a busy machine, waiting keeps the cause the one that is looked for.
+    let patience = [patience[0], ("fs.s3a.connection.timeout", "60s"), ("fs.s3a.connection.request.timeout", "60s")];
+    let patient = store.properties_file(&world, "patient", &patience);
     let before = store.server.keys();
     let (warehouse, point) = (world.path("warehouse"), world.dir("mnt"));
     let cases = [
@@ -138,15 +153,20 @@ fn with_all_requests_failing_every_command_ends_soon_and_writes_nothing() {
     ];
     for (fault, said) in cases {
         store.server.faults(1000, Some(fault));
-        fails(&world, &["snapshots", URL, "--properties-file", &file], said);
-        fails(&world, &["verify", URL, "--properties-file", &file], said);
-        let restore = ["restore", URL, "sr_hub_full", "--properties-file", &file, "--warehouse", text(&warehouse)];
+        let file = if fault == Fault::Stalled { &impatient } else { &patient };
+        fails(&world, &["snapshots", URL, "--properties-file", file], said);
+        fails(&world, &["verify", URL, "--properties-file", file], said);
+        let (source, target) = (format!("{URL}/sr_hub_full/orders"), world.path("exported"));
+        let export = ["export", &source, "--format", "csv", "--to", text(&target), "--properties-file", file];
+        fails(&world, &export, said);
+        let restore = ["restore", URL, "sr_hub_full", "--properties-file", file, "--warehouse", text(&warehouse)];
         fails(&world, &restore, said);
-        let backup = ["backup", URL, "new", "--properties-file", &file, "--warehouse", text(&expected)];
+        let backup = ["backup", URL, "new", "--properties-file", file, "--warehouse", text(&expected)];
         fails(&world, &[&backup[..], &["--database", "sr_hub"]].concat(), said);
-        fails(&world, &["mount", URL, text(&point), "--properties-file", &file], said);
-        fails(&world, &["init", "s3a://bucket/x", "--name", "x", "--properties-file", &file], said);
+        fails(&world, &["mount", URL, text(&point), "--properties-file", file], said);
+        fails(&world, &["init", "s3a://bucket/x", "--name", "x", "--properties-file", file], said);
     }
+    assert!(!world.path("exported").exists(), "nothing was exported, and nothing was made");
     assert!(!warehouse.exists(), "nothing was restored, and nothing was made");
     store.server.faults(0, None);
     assert_eq!(store.server.keys(), before);

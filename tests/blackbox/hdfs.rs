@@ -259,6 +259,13 @@ fn users_and_configuration_directories() {
     let conf = [("HADOOP_CONF_DIR", conf.to_str().unwrap())];
     let ran = Ran::of(listing(&world, &location, &[], &conf)).ok();
     assert!(ran.stdout.contains(LABEL), "{ran:?}");
+    // With one of the two dead, in whichever order they are named.
+    for dead in [0, 1] {
+        cluster.tell(&format!("stop-namenode {dead}"));
+        cluster.tell(&format!("activate {}", 1 - dead));
+        Ran::of(listing(&world, &location, &[], &conf)).ok();
+        cluster.tell("mend");
+    }
     refused("nobody explains the nameservice", listing(&world, &location, &[], &[]), &["mycluster"]);
 
     // Another user may read here and not write, and the statement leaves no repository behind.

@@ -14,7 +14,7 @@ fn foreground(world: &World, location: &Path, point: &Path) -> Child {
     let mut command = world.command();
     command.args(["mount".as_ref(), location.as_os_str(), point.as_os_str(), "-f".as_ref()]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    eventually("the mount appears", 20, || is_mounted(point));
+    eventually("the mount appears", 60, || is_mounted(point));
     child
 }
 
@@ -63,7 +63,7 @@ fn a_background_mount_is_ready_when_the_command_returns_and_goes_on_sigterm() {
 
     let daemon = daemon_of(&point);
     assert!(Command::new("kill").arg(&daemon).status().unwrap().success());
-    eventually("the daemon unmounts and ends", 20, || {
+    eventually("the daemon unmounts and ends", 60, || {
         !is_mounted(&point) && !Path::new("/proc").join(&daemon).exists()
     });
 }

@@ -106,6 +106,10 @@ fn the_manuals_statements_from_create_to_drop() {
          +------------------+-------------------------+--------+\n1 row in set ("
     );
     assert!(framed.stdout.starts_with(&expected), "{}", framed.stdout);
+    let below = world.run(["sql", "-e", "SHOW SNAPSHOT ON test_repo\\G"]).ok();
+    let expected =
+        format!("1. row {}\n Snapshot: sr_member_backup\nTimestamp: {timestamp}\n   Status: OK\n", "*".repeat(27));
+    assert!(below.stdout.contains(&expected), "{}", below.stdout);
     let shown = world.run(["sql", "--json", "-e", "SHOW BACKUP FROM sr_hub"]).ok();
     assert_eq!(
         (rows(&shown)[0]["State"].as_str(), rows(&shown)[0]["SnapshotName"].as_str()),
@@ -149,6 +153,11 @@ fn the_manuals_statements_from_create_to_drop() {
     world.run(["snapshots", "./test_repo"]).code(10);
     world.run(["restore", "test_repo", "--warehouse", warehouse_arg]).code(2).says("it is a repository");
 
+    // A slip in the name makes another repository; it is said what stands beside it.
+    let slip = create(&location).replace("test_repo", "tset_repo");
+    said.push(piped(&world, &["sql"], &slip).ok().says("there is also `test_repo` at that location"));
+    assert_eq!(listed.json()["snapshots"].as_array().unwrap().len(), 1);
+    said.push(world.run(["sql", "-e", "DROP REPOSITORY tset_repo"]).ok());
     said.push(world.run(["sql", "-e", "DROP REPOSITORY test_repo"]).ok());
     assert!(said.last().unwrap().stdout.contains("content stays"));
     assert!(location.join("__starrocks_repository_test_repo/__ss_sr_member_backup").is_dir());
@@ -170,7 +179,7 @@ fn secrets_do_not_stay_in_the_command_line() {
     command.args(["sql", "-q", "-e", &create(&location)]).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().unwrap();
     let proc = PathBuf::from(format!("/proc/{}", child.id()));
-    eventually("the repository is made", 20, || location.join("__starrocks_repository_test_repo/__repo_info").exists());
+    eventually("the repository is made", 60, || location.join("__starrocks_repository_test_repo/__repo_info").exists());
     let seen = [fs::read(proc.join("cmdline")).unwrap(), fs::read(proc.join("environ")).unwrap()].concat();
     let seen = String::from_utf8_lossy(&seen).into_owned();
     assert!(seen.contains("sql\0-q\0-e\0***"), "{seen:?}");
@@ -237,11 +246,11 @@ fn a_running_job_is_cancelled_from_another_process() {
     world.run(["sql", "-e", &text]).ok();
     let restore =
         "RESTORE SNAPSHOT sr_hub.sr_hub_full FROM hub_repo PROPERTIES ('backup_timestamp' = '2024-08-14-16-20-31-129')";
-    let slow = format!("SET max_download_speed_kbps = 20; {restore}; DROP REPOSITORY hub_repo");
+    let slow = format!("SET max_download_speed_kbps = 5; {restore}; DROP REPOSITORY hub_repo");
     let mut command = world.command();
     command.args(["sql", "--warehouse", warehouse, "-e", &slow]).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().unwrap();
-    eventually("the restore runs", 20, || {
+    eventually("the restore runs", 60, || {
         let shown = rows(&world.run(["sql", "--json", "-e", "SHOW RESTORE FROM sr_hub"]).ok());
         shown.first().is_some_and(|row| row["State"] == "DOWNLOADING")
     });

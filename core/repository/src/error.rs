@@ -59,6 +59,15 @@ impl RepositoryError {
         self
     }
 
+    /// The same, in which the root of a store is called by its location.
+    #[must_use]
+    pub(crate) fn at(mut self, location: &crate::location::Location) -> Self {
+        if self.object == crate::storage::path::ROOT {
+            self.object = location.to_string();
+        }
+        self
+    }
+
     /// Adds the cause.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {

@@ -10,9 +10,11 @@
 //! * [`reading`]: files of stores that are far away, fetched ahead and kept, within one amount of memory.
 //! * [`limiter`]: how fast, at most.
 //! * [`cache`]: parsed snapshots kept on local disk.
+//! * [`durability`]: where files become durable together.
 
 mod blocking;
 pub mod cache;
+pub mod durability;
 pub mod error;
 pub mod limiter;
 mod location;

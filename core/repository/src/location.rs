@@ -65,6 +65,12 @@ impl Location {
             }
             // Whatever stands behind another scheme may hold secrets, so it is not repeated.
             Some((scheme, _)) if is_scheme(scheme) => return Err(unsupported(scheme)),
+            _ if is_url_without_slashes(text) => {
+                let scheme = text.split(':').next().unwrap_or_default();
+                let reason = "two slashes are missing behind the scheme";
+                return Err(RepositoryError::new(ErrorKind::Invalid, "use location", format!("{scheme}:…"), reason)
+                    .advise("write s3a://BUCKET/PATH or hdfs://HOST:PORT/PATH; a directory of that name is ./NAME"));
+            }
             _ => match text.strip_prefix("file:") {
                 Some(path) if path.starts_with('/') => path,
                 _ => text,
@@ -140,6 +146,12 @@ fn is_scheme(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
 }
 
+/// A path may have a colon, but hardly one behind such a word.
+fn is_url_without_slashes(text: &str) -> bool {
+    let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
+    s3::is_served(scheme) || ["hdfs", "gs"].iter().any(|other| scheme.eq_ignore_ascii_case(other))
+}
+
 fn unsupported(scheme: &str) -> RepositoryError {
     let (reason, advice) = match scheme.to_ascii_lowercase().as_str() {
         "gs" | "gcs" => (
@@ -187,9 +199,11 @@ mod tests {
 
     #[test]
     fn what_cannot_be_served_is_said_without_secrets() {
-        for text in ["", "file://host/x", "file://", "a\0b", "hdfs://", "HDFS://user@host/x"] {
+        for text in ["", "file://host/x", "file://", "a\0b", "hdfs://", "HDFS://user@host/x", "hdfs:/x"] {
             assert_eq!(Location::parse(text).unwrap_err().kind, ErrorKind::Invalid, "{text:?}");
         }
+        let slip = Location::parse("s3a:/key:hidden@bucket").unwrap_err();
+        assert!(slip.to_string().contains("two slashes") && !slip.to_string().contains("hidden"), "{slip}");
         for scheme in ["viewfs", "webhdfs", "tos", "gs", "wasb", "abfss", "webdav"] {
             let error = Location::parse(&format!("{scheme}://user:secret@host/path")).unwrap_err();
             assert_eq!(error.kind, ErrorKind::Unsupported);

@@ -78,6 +78,10 @@ impl Repository {
     /// All repositories at `location`: it may be a repository directory itself or hold several, with either prefix. None: `NotFound`.
     /// One that cannot be opened does not hide the others; it is an error when it is alone.
     pub async fn find(location: &Location) -> Result<Vec<Repository>> {
+        Repository::find_at(location).await.map_err(|error| error.at(location))
+    }
+
+    async fn find_at(location: &Location) -> Result<Vec<Repository>> {
         let storage = location.whole_storage().await?;
         let entries = storage.list("").await?;
         if entries.iter().any(is_repository_content) || directory_name(location).is_some() {
@@ -233,6 +237,11 @@ impl Repository {
     #[must_use]
     pub fn limited(&self, download: Option<Arc<Limiter>>, upload: Option<Arc<Limiter>>) -> Repository {
         Repository { storage: limited(&self.storage, download, upload), ..self.clone() }
+    }
+
+    /// The same repository in another view of its store.
+    pub(crate) fn on(self, storage: Arc<dyn Storage>) -> Repository {
+        Repository { storage, ..self }
     }
 
     /// Path of `rest` from the store's root.

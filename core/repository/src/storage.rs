@@ -92,6 +92,21 @@ pub trait Storage: Send + Sync + std::fmt::Debug {
         1
     }
 
+    /// How many files are written at once where nobody says it; none: as many as there are processors.
+    fn writers(&self) -> Option<usize> {
+        None
+    }
+
+    /// This store for who writes many files: they are durable once [`Storage::sync`] has returned, and not before. None where each is by itself.
+    fn in_batches(&self) -> Option<Arc<dyn Storage>> {
+        None
+    }
+
+    /// Makes durable what was written in a batch, and fails when a part of it could not be.
+    async fn sync(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Removes a file; no error when it is not there.
     async fn delete(&self, path: &str) -> Result<()>;
 

@@ -33,6 +33,10 @@ const BLOCK: usize = 4 << 20;
 /// A location that is not there yet is made.
 pub async fn init(location: &Location, name: &str) -> Result<Repository> {
     names::check("make repository", name)?;
+    make(location, name).await.map_err(|error| error.at(location))
+}
+
+async fn make(location: &Location, name: &str) -> Result<Repository> {
     let storage = location.make()?;
     let exists = |object: &str, reason: &str| {
         Err(RepositoryError::new(ErrorKind::Exists, "make repository", object, reason)
@@ -71,7 +75,10 @@ fn is_leftover(name: &str) -> bool {
 /// A killed writer's label can be taken up again: files that are there with the same name and md5 are not written again.
 #[derive(Debug)]
 pub struct SnapshotWriter {
+    /// What is written through it is durable when it is synced, where the store has that.
     repository: Repository,
+    /// For what is to be durable at once.
+    durable: Repository,
     label: String,
     /// Files that stood in the label's content when it was taken up, by path below `__ss_content`.
     found: HashMap<String, u64>,
@@ -100,8 +107,12 @@ impl SnapshotWriter {
             Err(error) if error.kind == ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        let (label, repository) = (label.to_owned(), repository.clone());
-        Ok(SnapshotWriter { repository, label, found, stored: Default::default(), put: Default::default() })
+        let (label, durable) = (label.to_owned(), repository.clone());
+        let repository = match durable.storage().in_batches() {
+            Some(storage) => durable.clone().on(storage),
+            None => durable.clone(),
+        };
+        Ok(SnapshotWriter { repository, durable, label, found, stored: Default::default(), put: Default::default() })
     }
 
     /// The label.
@@ -290,6 +301,9 @@ impl SnapshotWriter {
         for path in leftovers {
             storage.delete(&path).await?;
         }
+        // Whatever the snapshot names is durable before it can look complete.
+        storage.sync().await?;
+        let storage = self.durable.storage();
         let info_name = format!("{INFO_PREFIX}{timestamp}.{}", md5::of(&info));
         for (name, bytes) in [(meta_name, meta), (info_name, info)] {
             let mut writer = storage.writer(&format!("{dir}/{name}")).await?;

@@ -58,6 +58,21 @@ async fn credentials_from_the_surroundings() {
     let file = format!("[default]\naws_access_key_id = {ACCESS}\naws_secret_access_key = {SECRET}\n");
     std::fs::write(home.path().join(".aws/credentials"), file).unwrap();
     assert_eq!(read(&server, &[]).await.unwrap(), b"bytes".as_slice());
+    // A program that a profile names, and one that fails.
+    let config = home.path().join(".aws/config");
+    let says = |script: &str| {
+        let path = home.path().join("program");
+        std::fs::write(&path, script).unwrap();
+        let line = format!("credential_process = sh {}", path.display());
+        std::fs::write(&config, format!("[default]\n{line}\n[profile other]\n{line}\n")).unwrap();
+    };
+    says(&format!("echo '{{\"Version\": 1, \"AccessKeyId\": \"{ACCESS}\", \"SecretAccessKey\": \"{SECRET}\"}}'"));
+    set("AWS_PROFILE", "other");
+    assert_eq!(read(&server, &[]).await.unwrap(), b"bytes".as_slice());
+    says("echo the vault is sealed >&2; exit 3");
+    let error = read(&server, &[]).await.unwrap_err().to_string();
+    assert!(error.contains("(profile `other`)") && error.contains("ended with 3: the vault is sealed"), "{error}");
+    unsafe { std::env::remove_var("AWS_PROFILE") }
     set("AWS_ACCESS_KEY_ID", ACCESS);
     set("AWS_SECRET_ACCESS_KEY", "wrong");
     let error = read(&server, &[]).await.unwrap_err();

@@ -199,6 +199,34 @@ async fn long_files_are_written_piece_by_piece_and_appear_whole() {
 }
 
 #[tokio::test]
+async fn a_limit_holds_where_bytes_leave() {
+    const LIMIT: u64 = 1 << 20;
+    for (store, location) in clusters().into_iter().filter(|(store, _)| store.name == "hdfs") {
+        let location = Location::with_properties(&location, &store.properties).unwrap();
+        let repository = starsnap_repository::writer::init(&location, "r").await.unwrap();
+        let limiter = Arc::new(starsnap_repository::limiter::Limiter::new(Some(LIMIT)));
+        let limited = repository.limited(None, Some(limiter));
+        let storage = limited.storage();
+        // Short files are held until they are whole: it is their sending that has to wait, two at once or not.
+        let bytes = noise(3 << 20);
+        let begun = std::time::Instant::now();
+        let mut writers = Vec::new();
+        for path in ["a", "b"] {
+            let mut writer = storage.writer(path).await.unwrap();
+            writer.write(bytes.clone()).await.unwrap();
+            writers.push(writer.finish());
+        }
+        let handed_over = begun.elapsed();
+        for finished in futures::future::join_all(writers).await {
+            finished.unwrap();
+        }
+        let sent = begun.elapsed() - handed_over;
+        assert!(sent.as_secs_f64() >= 0.95 * 6.0 - 0.1, "{sent:?}, after {handed_over:?}");
+        assert_eq!(storage.read_all("a", 3 << 20).await.unwrap(), bytes);
+    }
+}
+
+#[tokio::test]
 async fn directories_are_neither_replaced_nor_removed() {
     for (store, location) in clusters() {
         let storage = made(&store, &location);

@@ -136,10 +136,29 @@ async fn a_wide_tree_is_listed_whole_and_fast() {
             fs::File::create(tablet.join(format!("{file}.dat"))).unwrap();
         }
     }
-    let start = std::time::Instant::now();
+    // Beside one walk after another on the same tree, of which the quickest counts: other tests may load the machine.
+    let walk = || {
+        let start = std::time::Instant::now();
+        let (mut files, mut left) = (0, vec![root.clone()]);
+        while let Some(dir) = left.pop() {
+            for entry in fs::read_dir(dir).unwrap().map(|entry| entry.unwrap()) {
+                match entry.metadata().unwrap().is_dir() {
+                    true => left.push(entry.path()),
+                    false => files += 1,
+                }
+            }
+        }
+        assert_eq!(files, 20_000);
+        start.elapsed()
+    };
+    let mut best = (std::time::Duration::MAX, std::time::Duration::MAX);
+    for _ in 0..5 {
+        let start = std::time::Instant::now();
+        storage.list_recursive("many").await.unwrap();
+        best = (best.0.min(start.elapsed()), best.1.min(walk()));
+    }
     let listed = storage.list_recursive("many").await.unwrap();
     let names: std::collections::BTreeSet<_> = listed.iter().map(|e| e.path.as_str()).collect();
     assert_eq!((listed.len(), names.len()), (20_000, 20_000));
-    // Alone it takes 30 ms; other tests may load the machine.
-    assert!(start.elapsed().as_secs_f64() < 2.0, "{:?}", start.elapsed());
+    assert!(best.0 < 3 * best.1, "{:?}, but {:?} one directory after another", best.0, best.1);
 }

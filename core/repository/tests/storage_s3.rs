@@ -132,6 +132,7 @@ async fn a_repositorys_own_directory_and_markers_of_directories() {
 async fn a_snapshot_written_to_s3_is_that_on_disk() {
     const LABEL: &str = "copied";
     let server = Server::start();
+    server.impatient();
     server.faults(50, None);
     let from = open(&genuine("sr35/hub").join("location")).await;
     let label = from.labels().await.unwrap().into_iter().find(|label| !label.timestamps.is_empty()).unwrap();
@@ -164,11 +165,7 @@ async fn a_snapshot_written_to_s3_is_that_on_disk() {
 #[tokio::test]
 async fn long_files_go_in_parts_and_come_in_blocks() {
     let server = Server::start();
-    // No attempt is given up early: requests are counted.
-    let storage = storage(&with(
-        server.properties(),
-        &[("fs.s3a.connection.timeout", "30s"), ("fs.s3a.connection.request.timeout", "60s")],
-    ));
+    let storage = storage(&server.properties());
     let bytes = noise((20 << 20) + 12_345);
     server.requests();
     write(storage.as_ref(), "big", &bytes).await.unwrap();
@@ -188,7 +185,11 @@ async fn long_files_go_in_parts_and_come_in_blocks() {
     let mut writer = storage.writer("half").await.unwrap();
     writer.write(Bytes::from(noise(9 << 20))).await.unwrap();
     drop(writer);
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    let until = Instant::now() + Duration::from_secs(60);
+    while server.unfinished() > 0 {
+        assert!(Instant::now() < until, "its parts are left");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     assert_eq!(server.get("dir/half"), None);
 }
 
@@ -248,6 +249,7 @@ async fn thousands_of_directories_are_listed_in_stretches() {
 #[tokio::test(flavor = "multi_thread")]
 async fn with_faults_everything_ends_correct() {
     let server = Server::start();
+    server.impatient();
     let storage = storage(&server.properties());
     server.faults(50, None);
     let big = noise((9 << 20) + 7);
@@ -272,9 +274,12 @@ async fn with_faults_everything_ends_correct() {
 async fn each_kind_of_fault_is_overcome() {
     use Fault::{Failed, Lost, Reset, Slow, Stalled, Truncated, Unavailable};
     let server = Server::start();
-    let storage = storage(&with(server.properties(), &[("fs.s3a.connection.timeout", "250ms")]));
+    // Short only where answers stall: on a busy machine, others may take long.
+    let patient = storage(&server.properties());
+    let impatient = storage(&with(server.properties(), &[("fs.s3a.connection.timeout", "500ms")]));
     for fault in [Unavailable, Reset, Lost, Truncated, Stalled, Slow, Failed] {
         server.faults(300, Some(fault));
+        let storage = if fault == Stalled { &impatient } else { &patient };
         let bytes = noise(50_000);
         for n in 0..6 {
             write(storage.as_ref(), &format!("f{n}"), &bytes).await.unwrap();
@@ -289,15 +294,10 @@ async fn a_store_that_always_fails_is_given_up_in_time_with_the_cause() {
     use Fault::{Failed, Reset, Stalled, Truncated, Unavailable};
     let server = Server::start();
     server.put("dir/f", &noise(10_000));
-    let properties = with(
-        server.properties(),
-        &[
-            ("fs.s3a.connection.timeout", "250ms"),
-            ("fs.s3a.attempts.maximum", "3"),
-            ("fs.s3a.connection.request.timeout", "2s"),
-        ],
-    );
-    let storage = storage(&properties);
+    let patient = with(server.properties(), &[("fs.s3a.attempts.maximum", "3")]);
+    // Short only where answers stall: on a busy machine, others may take long, and then the cause is another.
+    let impatient = with(patient.clone(), &[("fs.s3a.connection.timeout", "250ms")]);
+    let (patient, impatient) = (storage(&patient), storage(&impatient));
     let cases = [
         (Unavailable, "fewer requests"),
         (Reset, "the connection to http://127.0.0.1"),
@@ -307,6 +307,7 @@ async fn a_store_that_always_fails_is_given_up_in_time_with_the_cause() {
     ];
     for (fault, said) in cases {
         server.faults(1000, Some(fault));
+        let storage = if fault == Stalled { &impatient } else { &patient };
         let started = Instant::now();
         let errors = [
             storage.read("f", 0..10_000).await.unwrap_err(),
@@ -314,7 +315,8 @@ async fn a_store_that_always_fails_is_given_up_in_time_with_the_cause() {
             storage.list_recursive("").await.unwrap_err(),
             write(storage.as_ref(), "g", b"bytes").await.unwrap_err(),
         ];
-        assert!(started.elapsed() < Duration::from_secs(20), "{fault:?} {:?}", started.elapsed());
+        // Bounded; far more than it takes.
+        assert!(started.elapsed() < Duration::from_secs(60), "{fault:?} {:?}", started.elapsed());
         for error in errors {
             assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
             assert!(
@@ -376,6 +378,20 @@ async fn every_refusal_names_its_cause() {
         ErrorKind::Unavailable,
         &["http://127.0.0.1:1 cannot be reached", "refused", "aws.s3.endpoint"],
     );
+    // With the bucket in the host's name, it is that host that is not found.
+    let elsewhere = [
+        ("aws.s3.endpoint", "http://starsnap.invalid"),
+        ("aws.s3.enable_path_style_access", "false"),
+        ("fs.s3a.attempts.maximum", "2"),
+    ];
+    expect(
+        refused(properties(), &elsewhere).await,
+        ErrorKind::Unavailable,
+        &["http://bucket.starsnap.invalid cannot be reached", "aws.s3.enable_path_style_access"],
+    );
+    let location = Location::with_properties("s3a://bucket/dir", &with(properties(), &nobody)).unwrap();
+    let whole = Repository::open(&location, None).await.unwrap_err();
+    expect(whole, ErrorKind::Unavailable, &["cannot list s3a://bucket/dir: http://127.0.0.1:1 cannot be reached"]);
     let https = server.endpoint().replace("http:", "https:");
     expect(
         refused(properties(), &[("aws.s3.endpoint", &https), ("fs.s3a.attempts.maximum", "2")]).await,
@@ -442,7 +458,8 @@ fn upload_with_two_slashes(server: &Server, prefix: &str) {
         server.remove(&key);
         let slashes = if key.contains("/__ss_content/") { "//" } else { "/" };
         let key = format!("{prefix}{slashes}{}", &key["staged/".len()..]);
-        server.put(&key, &bytes);
+        // At the bucket's root, what follows the bucket's own slash is the key.
+        server.put(if prefix.is_empty() { &key[1..] } else { &key }, &bytes);
     }
 }
 
@@ -452,10 +469,12 @@ async fn keys_with_two_slashes_are_found_listed_and_read() {
     for (prefix, places) in [
         ("backup/hub", &["backup/hub", "backup/hub/", "backup/hub/__starrocks_repository_hub_repo"][..]),
         ("hub", &["hub"]),
+        ("", &["", "__starrocks_repository_hub_repo"]),
     ] {
         let server = Server::start();
         upload_with_two_slashes(&server, prefix);
-        assert!(server.keys().iter().any(|key| key.contains("//")), "{:?}", server.keys());
+        let is_doubled = |key: &String| key.contains("//") || key.starts_with('/');
+        assert!(server.keys().iter().any(is_doubled), "{:?}", server.keys());
         for place in places {
             let repository = Repository::open(&server.location(place), None).await.unwrap();
             let found = repository.snapshot("sr_hub_full", None, None).await.unwrap();
@@ -478,7 +497,7 @@ async fn keys_with_two_slashes_are_found_listed_and_read() {
         let repository = Repository::open(&server.location(places[0]), None).await.unwrap();
         write(repository.storage().as_ref(), &repository.path("new"), b"x").await.unwrap();
         let new: Vec<_> = server.keys().into_iter().filter(|key| !before.contains(key)).collect();
-        assert!(new.len() == 1 && !new[0].contains("//"), "{new:?}");
+        assert!(new.len() == 1 && !is_doubled(&new[0]), "{new:?}");
     }
 }
 
@@ -515,10 +534,10 @@ fn keeps_to(limit: u64, begun: Instant, moved: &[Moved], what: &str) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_hold_where_bytes_reach_the_store_and_slow_uploads_are_no_stalled_ones() {
-    const LIMIT: u64 = 1 << 20;
+    const LIMIT: u64 = 512 << 10;
     let server = Server::start();
     // An upload takes longer than a stalled one would be waited for.
-    let patience = [("fs.s3a.connection.timeout", "1s"), ("fs.s3a.connection.request.timeout", "1500ms")];
+    let patience = [("fs.s3a.connection.timeout", "3s"), ("fs.s3a.connection.request.timeout", "3500ms")];
     let location = Location::with_properties("s3a://bucket/dir", &with(server.properties(), &patience)).unwrap();
     let repository = init(&location, "r").await.unwrap();
     let limited = |download, upload| {
@@ -536,7 +555,7 @@ async fn limits_hold_where_bytes_reach_the_store_and_slow_uploads_are_no_stalled
     first.unwrap();
     second.unwrap();
     assert_eq!(keeps_to(LIMIT, begun, &server.taken(), "upload"), 2 << 20);
-    assert!(begun.elapsed() >= Duration::from_millis(1900), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() >= Duration::from_millis(3900), "{:?}", begun.elapsed());
 
     server.put("dir/whole", &bytes);
     server.sent();
@@ -544,5 +563,5 @@ async fn limits_hold_where_bytes_reach_the_store_and_slow_uploads_are_no_stalled
     let read = limited(true, false).storage().read("whole", 0..2 << 20).await.unwrap();
     assert!(read == bytes);
     assert_eq!(keeps_to(LIMIT, begun, &server.sent(), "download"), 2 << 20);
-    assert!(begun.elapsed() >= Duration::from_millis(1900), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() >= Duration::from_millis(3900), "{:?}", begun.elapsed());
 }

@@ -226,7 +226,7 @@ async fn nothing_stands_under_the_name_before_the_end() {
         assert_eq!(kind(&store, store.storage.stat(name).await), ErrorKind::NotFound, "{}", store.name);
         drop(writer);
         // Giving up may need the store's answer.
-        for _ in 0..100 {
+        for _ in 0..6_000 {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
             if !matches!(store.storage.list_recursive("").await, Ok(files) if !files.is_empty()) {
                 break;

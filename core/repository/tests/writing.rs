@@ -298,18 +298,16 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 25, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn a_killed_writer_never_looks_complete_and_a_rerun_finishes(stops in prop::collection::vec(1..120usize, 1..4)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let plan = Plan::new().await;
-            let (dir, repository) = repository().await;
-            let mut done = false;
-            for stop in stops {
-                if done {
-                    break;
-                }
-                done = killed_after(&plan, &repository, stop).await;
-                // Work that was under way in another thread may still end.
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (plan, (dir, repository)) = runtime().block_on(async { (Plan::new().await, repository().await) });
+        let mut done = false;
+        for stop in stops {
+            if done {
+                break;
+            }
+            // Each in a runtime of its own, which waits at its end for work that is under way in other threads.
+            done = runtime().block_on(killed_after(&plan, &repository, stop));
+            runtime().block_on(async {
                 if let Ok(label) = repository.label("k").await {
                     done = !label.timestamps.is_empty();
                     if done {
@@ -318,7 +316,9 @@ proptest! {
                         assert_eq!(snapshot.problems, [""; 0]);
                     }
                 }
-            }
+            });
+        }
+        runtime().block_on(async {
             if !done {
                 plan.write(&repository, "k").await;
             }

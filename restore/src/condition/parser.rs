@@ -54,6 +54,8 @@ impl Parser {
             Some(Kind::Number(number)) => format!("the number {number}"),
             Some(Kind::Symbol(symbol)) => format!("`{symbol}`"),
             Some(Kind::Operator(operator)) => format!("`{operator}`"),
+            // Of statements, which conditions have not.
+            Some(Kind::Vertical) => "`\\G`".into(),
         };
         self.here().error(format!("expected {wanted}, not {found}"))
     }

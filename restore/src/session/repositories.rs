@@ -22,6 +22,9 @@ pub(super) async fn create(registry: &Registry, mut new: Registered) -> Result<A
         notes.push(format!("the repository there is called {}: it is known by that name", repository.name()));
         new.name = repository.name().to_owned();
     }
+    if made {
+        notes.extend(beside(&new).await);
+    }
     new.create_time = repository.create_time().to_owned();
     let kind = if new.read_only { "read-only repository" } else { "repository" };
     let done = if made { "made" } else { "found" };
@@ -47,6 +50,19 @@ async fn connect(new: &Registered) -> Result<(Repository, bool)> {
         }
     }
     Ok((starsnap_repository::writer::init(&location, &new.name).await?, true))
+}
+
+/// What else stands at the location of a new repository: its name may be a slip, and then the backups that one looks for are there.
+async fn beside(new: &Registered) -> Option<String> {
+    let found = Repository::find(&new.to_location().ok()?).await.ok()?;
+    let others = found.iter().map(Repository::name).filter(|name| *name != new.name);
+    let others: Vec<String> = others.take(20).map(|name| format!("`{name}`")).collect();
+    let many = if others.len() == 1 { "there is" } else { "there are" };
+    let note = format!(
+        "{many} also {} at that location: backups are found under their repository's own name only, and this one is new and empty",
+        others.join(", ")
+    );
+    (!others.is_empty()).then_some(note)
 }
 
 /// The repository whose own directory the location is, if it is one: its name is then the one in `__repo_info`.

@@ -2,7 +2,7 @@
 
 use super::jobs::{Kind, Record, State, absolute};
 use super::{Answer, Options, Session, running};
-use crate::backup::{BackupOptions, backup_wanted};
+use crate::backup::{BackupOptions, backup_wanted, default_workers};
 use crate::error::{ErrorKind, RestoreError, Result};
 use crate::progress::{Cancel, Progress};
 use crate::registry::Registered;
@@ -46,6 +46,7 @@ impl Session {
         let warehouse = self.warehouse("back up", database)?;
         let repository = self.open(&registered).await?;
         let wanted = Wanted::of(job.selection, job.catalogs);
+        let workers = self.options.upload_workers.unwrap_or_else(|| default_workers(&repository));
         let record = record(Kind::Backup, job, &properties, warehouse, database, "");
         let options = BackupOptions {
             repository,
@@ -54,7 +55,7 @@ impl Session {
             database: database.to_owned(),
             tables: Vec::new(),
             partitions: Vec::new(),
-            workers: Options::workers(self.options.upload_workers),
+            workers,
             max_speed_bytes_per_second: self.options.max_upload_speed,
         };
         // Cleaned here, as what went wrong is also kept for SHOW BACKUP.

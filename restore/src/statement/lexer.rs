@@ -21,6 +21,8 @@ pub(crate) enum Kind {
     Text(String),
     /// One of `( ) , ; = .`
     Symbol(char),
+    /// `\G`, which ends a statement as `;` does, and asks for its rows one below the other.
+    Vertical,
     /// A number without a sign, in a condition.
     Number(String),
     /// What compares, in a condition: one of [`OPERATORS`].
@@ -62,6 +64,11 @@ impl Cursor<'_> {
     /// True if the character behind the next one is a digit.
     fn digit_follows(&self) -> bool {
         self.rest.clone().nth(1).is_some_and(|c| c.is_ascii_digit())
+    }
+
+    /// True if the character behind the next one is `wanted`.
+    fn follows(&self, wanted: char) -> bool {
+        self.rest.clone().nth(1) == Some(wanted)
     }
 }
 
@@ -120,6 +127,11 @@ fn lex(text: &str, condition: bool) -> Result<Vec<Token>, LexError> {
             '(' | ')' | ',' | ';' | '=' | '.' => {
                 cursor.next();
                 Kind::Symbol(c)
+            }
+            '\\' if !condition && cursor.follows('G') => {
+                cursor.next();
+                cursor.next();
+                Kind::Vertical
             }
             c if is_word(c) => Kind::Word(word(&mut cursor)),
             c if condition => {

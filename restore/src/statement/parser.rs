@@ -28,8 +28,11 @@ impl Parser {
             while self.symbol(';') {}
             let Some(first) = self.tokens.get(self.at) else { return Ok(statements) };
             let (line, column) = (first.line, first.column);
-            statements.push(Located { line, column, statement: self.statement()? });
-            if self.at < self.tokens.len() && !self.symbol(';') {
+            let statement = self.statement()?;
+            let vertical = self.tokens.get(self.at).is_some_and(|token| token.kind == Kind::Vertical);
+            self.at += usize::from(vertical);
+            statements.push(Located { line, column, statement, vertical });
+            if self.at < self.tokens.len() && !vertical && !self.symbol(';') {
                 return Err(self.unexpected("`;` or the end of the statement"));
             }
         }
@@ -405,6 +408,7 @@ impl Parser {
             Some(Kind::Quoted(name)) => format!("`{name}`"),
             Some(Kind::Text(_)) => "a string".into(),
             Some(Kind::Symbol(symbol)) => format!("`{symbol}`"),
+            Some(Kind::Vertical) => "`\\G`".into(),
             // Those of conditions, which statements have not.
             Some(Kind::Number(_) | Kind::Operator(_)) => "a number or an operator".into(),
             None => "the end".into(),

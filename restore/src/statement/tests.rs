@@ -167,13 +167,26 @@ fn statements_know_where_they_begin() {
     let found = parse_located("USE a;\n\n  -- x\n  USE b;;USE c").unwrap();
     let places: Vec<_> = found.iter().map(|located| (located.line, located.column)).collect();
     assert_eq!(places, [(1, 1), (4, 3), (4, 10)]);
+    let found = parse_located("SHOW BACKUP\\G SHOW RESTORE;\nUSE c\\G;").unwrap();
+    let ends: Vec<_> = found.iter().map(|located| (located.line, located.column, located.vertical)).collect();
+    assert_eq!(ends, [(1, 1, true), (1, 15, false), (2, 1, true)]);
+    for wrong in ["\\G", "SHOW BACKUP\\g", "SHOW\\G BACKUP", "SHOW BACKUP;\\G"] {
+        assert!(parse(wrong).is_err(), "{wrong}");
+    }
 }
 
 #[test]
 fn a_prompt_knows_when_to_wait() {
-    for (text, unfinished) in
-        [("USE d;", false), ("USE d", true), ("USE 'd;", true), ("/* ;", true), ("", false), ("?", false)]
-    {
+    for (text, unfinished) in [
+        ("USE d;", false),
+        ("USE d", true),
+        ("USE 'd;", true),
+        ("/* ;", true),
+        ("", false),
+        ("?", false),
+        ("SHOW BACKUP\\G", false),
+        ("SHOW '\\G", true),
+    ] {
         assert_eq!(is_unfinished(text), unfinished, "{text}");
     }
 }

@@ -1,4 +1,4 @@
-//! The prompt: a statement may take several lines, and ends with a `;`.
+//! The prompt: a statement may take several lines, and ends with `;` or `\G`.
 
 use super::history::History;
 use super::{parse, print, render, run};
@@ -21,7 +21,8 @@ CREATE [READ ONLY] REPOSITORY name WITH BROKER ON LOCATION \"…\" PROPERTIES (�
 SHOW SNAPSHOT ON repository [WHERE SNAPSHOT = \"label\" [AND TIMESTAMP = \"…\"]];
 BACKUP SNAPSHOT database.label TO repository [ON (table [PARTITION (p, …)], …)];   SHOW BACKUP;   CANCEL BACKUP FROM database;
 RESTORE SNAPSHOT database.label FROM repository [ON (table [PARTITION (p, …)] [AS alias], …)] PROPERTIES (\"backup_timestamp\" = \"…\");
-SHOW RESTORE;   CANCEL RESTORE FROM database;   USE database;   SET warehouse = 'DIR';   quit";
+SHOW RESTORE;   CANCEL RESTORE FROM database;   USE database;   SET warehouse = 'DIR';   quit
+A statement ends with ; or with \\G, which prints its rows one below the other.";
 
 /// Reads statements and runs them until the end of the input. What fails is said, and the next statement is read.
 pub async fn prompt(mut session: Session, globals: &Globals) -> anyhow::Result<Outcome> {
@@ -78,7 +79,7 @@ async fn answer(session: &mut Session, text: &str, globals: &Globals, signals: &
         let answer = answer.with_context(|| format!("line {}, column {}", located.line, located.column))?;
         match globals.json {
             true => println!("{}", render::json(&located, &answer)?),
-            false => print(&answer, begun.elapsed(), globals)?,
+            false => print(&answer, located.vertical, begun.elapsed(), globals)?,
         }
     }
     Ok(())

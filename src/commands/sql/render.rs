@@ -37,6 +37,21 @@ pub fn table(table: &Table) -> String {
     out + &rule
 }
 
+/// Row by row, a line for each column, as `\G` has it.
+pub fn vertical(table: &Table) -> String {
+    let width = table.columns.iter().map(|name| name.width()).max().unwrap_or(0);
+    let mut out = String::new();
+    for (number, row) in table.rows.iter().enumerate() {
+        let stars = "*".repeat(27);
+        out.push_str(&format!("{stars} {}. row {stars}\n", number + 1));
+        for (name, cell) in table.columns.iter().zip(row) {
+            let lines: Vec<String> = cell.as_deref().unwrap_or("NULL").split('\n').map(printable).collect();
+            out.push_str(&format!("{}{name}: {}\n", " ".repeat(width - name.width()), lines.join("\n")));
+        }
+    }
+    out
+}
+
 fn line<'a>(out: &mut String, widths: &[usize], cell: impl Fn(usize) -> &'a str) {
     for (at, width) in widths.iter().enumerate() {
         let text = cell(at);
@@ -86,5 +101,15 @@ mod tests {
         let expected = "+----------+------+\n| Snapshot | Err  |\n+----------+------+\n| a        | NULL |\n| b        |      |\n| \u{8868}\\u{1b} | x    |\n+----------+------+\n";
         assert_eq!(table(&Table { columns: vec!["Snapshot", "Err"], rows }), expected);
         assert_eq!(table(&Table { columns: vec!["Snapshot"], rows: vec![] }), "");
+    }
+
+    #[test]
+    fn rows_may_stand_one_below_the_other() {
+        let rows = vec![vec![Some("a\u{1b}".to_owned()), None], vec![Some("b".to_owned()), Some("x\ny".to_owned())]];
+        let stars = "*".repeat(27);
+        let expected = format!(
+            "{stars} 1. row {stars}\nSnapshot: a\\u{{1b}}\n     Err: NULL\n{stars} 2. row {stars}\nSnapshot: b\n     Err: x\ny\n"
+        );
+        assert_eq!(vertical(&Table { columns: vec!["Snapshot", "Err"], rows }), expected);
     }
 }

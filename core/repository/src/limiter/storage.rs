@@ -108,6 +108,19 @@ impl Storage for Limited {
         self.inner.write_attempts()
     }
 
+    fn in_batches(&self) -> Option<Arc<dyn Storage>> {
+        let inner = self.inner.in_batches()?;
+        Some(Arc::new(Limited { inner, download: self.download.clone(), upload: self.upload.clone() }))
+    }
+
+    async fn sync(&self) -> Result<()> {
+        self.inner.sync().await
+    }
+
+    fn writers(&self) -> Option<usize> {
+        self.inner.writers()
+    }
+
     async fn delete(&self, path: &str) -> Result<()> {
         self.inner.delete(path).await
     }

@@ -173,7 +173,7 @@ impl S3Location {
         let is_address = Url::parse(&endpoint).is_ok_and(|url| url.domain().is_none());
         let path_style = match properties.flag(Setting::PathStyle)? {
             // A certificate of *.s3.… does not cover a bucket with a dot in it.
-            Some(false) if !bucket.contains('.') => false,
+            Some(false) if !bucket.contains('.') && !is_address => false,
             None if (aws || kin.is_some() && !is_address) && !bucket.contains('.') => false,
             _ => true,
         };
@@ -360,6 +360,10 @@ mod tests {
         assert!(dotted.path_style);
         let forced = parse("b", &[("aws.s3.endpoint", "h"), ("aws.s3.enable_path_style_access", "false")]).unwrap();
         assert!(!forced.path_style);
+        for address in ["http://127.0.0.1:9000", "[::1]:9000"] {
+            let given = [("aws.s3.endpoint", address), ("aws.s3.enable_path_style_access", "false")];
+            assert!(parse("b", &given).unwrap().path_style, "{address}");
+        }
     }
 
     #[test]

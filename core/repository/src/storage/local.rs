@@ -1,17 +1,18 @@
 //! Local disk, without leaving the root: the fast path for repositories in a directory.
 //!
-//! Every component below the root is opened by itself, relative to its parent's handle and never through a symbolic link. So nothing
+//! Everything is opened relative to the root's handle and never through a symbolic link, in any component. So nothing
 //! outside the root is ever read or written, whatever is swapped underneath meanwhile. The root itself may be a symbolic link.
 
 mod walk;
 
-use super::path::{check, check_file, part_of, range_len, too_large, too_short};
+use super::path::{ROOT, check, check_file, part_of, range_len, too_large, too_short};
 use super::{Entry, EntryKind, Storage, Writer};
 use crate::blocking::blocking;
+use crate::durability;
 use crate::error::{ErrorKind, RepositoryError, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::Write;
@@ -24,7 +25,11 @@ use std::time::{Duration, SystemTime};
 
 /// A directory on local disk.
 #[derive(Debug, Clone)]
-pub struct LocalStorage(Arc<Root>);
+pub struct LocalStorage {
+    root: Arc<Root>,
+    /// Where files become durable together: opened before any of them was written, so that `syncfs` reports what failed since then.
+    batch: Option<Arc<OwnedFd>>,
+}
 
 #[derive(Debug)]
 struct Root {
@@ -34,6 +39,8 @@ struct Root {
 }
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+/// What `NOFOLLOW` is to one component, to all of a path.
+const INSIDE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
 /// Without waiting: opening a FIFO must not hang.
 const FILE: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
 const NEW: OFlags =
@@ -47,7 +54,7 @@ impl LocalStorage {
         let location = std::path::absolute(&location).unwrap_or(location);
         let handle =
             open_location(&location).map_err(|errno| failed("open", &location.display().to_string(), errno.into()))?;
-        Ok(LocalStorage(Arc::new(Root { handle: RwLock::new(Arc::new(handle)), location })))
+        Ok(LocalStorage { root: Arc::new(Root { handle: RwLock::new(Arc::new(handle)), location }), batch: None })
     }
 
     /// Opens the directory at `location`, making it and its parents first where they are missing.
@@ -60,12 +67,12 @@ impl LocalStorage {
 
     /// The directory.
     pub fn location(&self) -> &Path {
-        &self.0.location
+        &self.root.location
     }
 
     /// Runs `work` where it may block.
     async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Root) -> Result<T> + Send + 'static) -> Result<T> {
-        let root = Arc::clone(&self.0);
+        let root = Arc::clone(&self.root);
         blocking(move || work(&root)).await
     }
 }
@@ -90,7 +97,7 @@ fn failed(action: &'static str, path: &str, error: std::io::Error) -> Repository
         }
         _ => (ErrorKind::Io, ""),
     };
-    let shown = if path.is_empty() { "the location's directory" } else { path };
+    let shown = if path.is_empty() { ROOT } else { path };
     RepositoryError::new(kind, action, shown, error.to_string()).advise(advice).caused_by(error)
 }
 
@@ -122,14 +129,23 @@ impl Root {
     /// The directory `path`, whose components were checked.
     fn directory(&self, path: &str) -> std::io::Result<OwnedFd> {
         let mut at = self.itself()?;
+        // In one step where the kernel can and all is well; else step by step, as that names what is wrong.
+        if !path.is_empty()
+            && let Ok(opened) = rustix::fs::openat2(&at, path, DIRECTORY, Mode::empty(), INSIDE)
+        {
+            return Ok(opened);
+        }
         for part in path.split('/').filter(|part| !part.is_empty()) {
             at = rustix::fs::openat(&at, part, DIRECTORY, Mode::empty())?;
         }
         Ok(at)
     }
 
-    /// As [`Root::directory`], making what is missing.
-    fn make_directory(&self, path: &str) -> std::io::Result<OwnedFd> {
+    /// As [`Root::directory`], making what is missing; durably, or as part of a batch.
+    fn make_directory(&self, path: &str, durable: bool) -> std::io::Result<OwnedFd> {
+        if let Ok(there) = self.directory(path) {
+            return Ok(there);
+        }
         let mut at = self.itself()?;
         for part in path.split('/').filter(|part| !part.is_empty()) {
             at = match rustix::fs::openat(&at, part, DIRECTORY, Mode::empty()) {
@@ -140,7 +156,9 @@ impl Root {
                         Err(errno) => return Err(errno.into()),
                     }
                     // A directory counts as written when its parent knows it.
-                    rustix::fs::fsync(&at)?;
+                    if durable {
+                        rustix::fs::fsync(&at)?;
+                    }
                     rustix::fs::openat(&at, part, DIRECTORY, Mode::empty())?
                 }
                 opened => opened?,
@@ -204,12 +222,12 @@ impl Root {
         self.read(path, 0..size)
     }
 
-    fn create(self: &Arc<Self>, path: &str) -> Result<Part> {
+    fn create(self: &Arc<Self>, path: &str, durable: bool) -> Result<Part> {
         check_file("write", path)?;
         let (parent, name) = split(path);
         let part = part_of(name);
         let open = || -> std::io::Result<(OwnedFd, OwnedFd)> {
-            let parent = self.make_directory(parent)?;
+            let parent = self.make_directory(parent, durable)?;
             match rustix::fs::unlinkat(&parent, part.as_str(), AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(errno) => return Err(errno.into()),
@@ -219,12 +237,12 @@ impl Root {
         };
         let (parent, file) = open().map_err(|error| failed("write", path, error))?;
         let (path, name) = (path.to_owned(), name.to_owned());
-        Ok(Part { parent, file: File::from(file), part, name, path, placed: false })
+        Ok(Part { parent, file: File::from(file), part, name, path, durable, placed: false })
     }
 
-    fn copy(self: &Arc<Self>, from: &str, to: &str) -> Result<()> {
+    fn copy(self: &Arc<Self>, from: &str, to: &str, durable: bool) -> Result<()> {
         let (mut source, size) = self.open("copy", from)?;
-        let mut target = self.create(to)?;
+        let mut target = self.create(to, durable)?;
         // Between two files this is copy_file_range, which shares blocks where the filesystem can.
         let copied = std::io::copy(&mut source, &mut target.file).map_err(|error| failed("copy", from, error))?;
         if copied != size {
@@ -289,7 +307,7 @@ fn entry(path: String, stat: &Stat) -> Entry {
 #[async_trait]
 impl Storage for LocalStorage {
     fn describe(&self) -> String {
-        self.0.location.display().to_string()
+        self.root.location.display().to_string()
     }
 
     async fn list(&self, dir: &str) -> Result<Vec<Entry>> {
@@ -318,14 +336,15 @@ impl Storage for LocalStorage {
     }
 
     async fn writer(&self, path: &str) -> Result<Box<dyn Writer>> {
-        let (root, path) = (Arc::clone(&self.0), path.to_owned());
-        let part = blocking(move || root.create(&path)).await?;
+        let (root, path, durable) = (Arc::clone(&self.root), path.to_owned(), self.batch.is_none());
+        let part = blocking(move || root.create(&path, durable)).await?;
         Ok(Box::new(LocalWriter(Some(part))))
     }
 
     async fn copy(&self, from: &str, to: &str) -> Result<()> {
-        let (root, from, to) = (Arc::clone(&self.0), from.to_owned(), to.to_owned());
-        blocking(move || root.copy(&from, &to)).await
+        let (root, from, to) = (Arc::clone(&self.root), from.to_owned(), to.to_owned());
+        let durable = self.batch.is_none();
+        blocking(move || root.copy(&from, &to, durable)).await
     }
 
     async fn delete(&self, path: &str) -> Result<()> {
@@ -333,8 +352,23 @@ impl Storage for LocalStorage {
         self.blocking(move |root| root.delete(&path)).await
     }
 
+    fn in_batches(&self) -> Option<Arc<dyn Storage>> {
+        // Where that cannot be told, each file is made durable by itself.
+        let batch = self.root.itself().ok()?;
+        let together = durability::in_batches(&batch).unwrap_or(false);
+        together.then(|| -> Arc<dyn Storage> {
+            Arc::new(LocalStorage { root: Arc::clone(&self.root), batch: Some(Arc::new(batch)) })
+        })
+    }
+
+    async fn sync(&self) -> Result<()> {
+        let Some(batch) = self.batch.clone() else { return Ok(()) };
+        let synced = blocking(move || Ok(rustix::fs::syncfs(&batch))).await?;
+        synced.map_err(|errno| failed("write", "", errno.into()))
+    }
+
     fn local_file(&self, path: &str) -> Option<Result<File>> {
-        Some(self.0.open("open", path).map(|(file, _)| file))
+        Some(self.root.open("open", path).map(|(file, _)| file))
     }
 }
 
@@ -346,18 +380,25 @@ struct Part {
     part: String,
     name: String,
     path: String,
+    /// At once; else with its batch.
+    durable: bool,
     placed: bool,
 }
 
 impl Part {
     fn place(mut self) -> Result<()> {
         let place = || -> std::io::Result<()> {
-            self.file.sync_all()?;
+            if self.durable {
+                self.file.sync_all()?;
+            }
             rustix::fs::renameat(&self.parent, self.part.as_str(), &self.parent, self.name.as_str())?;
             Ok(())
         };
         place().map_err(|error| failed("write", &self.path, error))?;
         self.placed = true;
+        if !self.durable {
+            return Ok(());
+        }
         rustix::fs::fsync(self.parent.as_fd()).map_err(|errno| failed("write", &self.path, errno.into()))
     }
 }

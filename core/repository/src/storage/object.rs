@@ -1,7 +1,7 @@
 //! Every store that opendal serves. Such a store may have no directories: one is there when a key lies below it, and keys that end in
 //! `/`, which some tools leave as markers of directories, are no files.
 
-use super::path::{check, check_file, part_of, range_len, too_large, too_short};
+use super::path::{ROOT, check, check_file, part_of, range_len, too_large, too_short};
 use super::s3::{self, Refusal};
 use super::{Entry, EntryKind, Storage, Writer};
 use crate::error::{ErrorKind, RepositoryError, Result};
@@ -291,7 +291,7 @@ fn is_rejected(error: &opendal::Error) -> bool {
 fn failed(action: &'static str, path: &str, error: opendal::Error) -> RepositoryError {
     use opendal::ErrorKind as Store;
     if let Some(Refusal { kind, reason, advice, .. }) = refusal(&error).cloned() {
-        let shown = if path.is_empty() { "the location's directory" } else { path };
+        let shown = if path.is_empty() { ROOT } else { path };
         return RepositoryError::new(kind, action, shown, reason).advise(advice);
     }
     // Of a filesystem, opendal passes this one on unnamed.
@@ -309,7 +309,7 @@ fn failed(action: &'static str, path: &str, error: opendal::Error) -> Repository
         Store::RateLimited => (ErrorKind::Unavailable, "the store asks for fewer requests; try again later"),
         _ => (ErrorKind::Unavailable, "try again; if it stays so, look at the store's own messages"),
     };
-    let shown = if path.is_empty() { "the location's directory" } else { path };
+    let shown = if path.is_empty() { ROOT } else { path };
     RepositoryError::new(kind, action, shown, error.message().to_owned()).advise(advice).caused_by(error)
 }
 

@@ -2,6 +2,9 @@
 
 use crate::error::{ErrorKind, RepositoryError, Result};
 
+/// The root of a store in its errors, which may not know what it is called.
+pub(crate) const ROOT: &str = "the location's directory";
+
 /// Longest path we hand to a store: what Linux takes, and S3 takes less.
 const MAX_PATH: usize = 4096;
 

@@ -7,6 +7,7 @@ mod body;
 mod credentials;
 mod hollow;
 mod http;
+mod process;
 mod refusal;
 
 pub(super) use refusal::Refusal;

@@ -5,7 +5,7 @@
 use reqsign_core::hash::{hex_hmac_sha256, hex_sha1, hex_sha256, hmac_sha256};
 use starsnap_repository::Location;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -65,6 +65,7 @@ pub struct Server {
     sent: Mutex<Vec<Moved>>,
     /// Seconds until handed out sessions expire.
     pub session_seconds: AtomicU64,
+    impatient: AtomicBool,
 }
 
 impl Server {
@@ -87,6 +88,7 @@ impl Server {
             taken: Mutex::default(),
             sent: Mutex::default(),
             session_seconds: AtomicU64::new(3600),
+            impatient: AtomicBool::new(false),
         });
         let listener = tokio::net::TcpListener::from_std(listener).unwrap();
         let serving = Arc::clone(&server);
@@ -105,7 +107,13 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    /// Properties of a location here, with keys; impatient, so that faults are quickly overcome.
+    /// From now on, properties are such that stalled answers are soon given up. Without faults nobody wants that: on a busy machine the
+    /// server itself may be slow.
+    pub fn impatient(&self) {
+        self.impatient.store(true, Ordering::Relaxed);
+    }
+
+    /// Properties of a location here, with keys.
     pub fn properties(&self) -> Vec<(String, String)> {
         let mut properties = self.bare_properties();
         properties.push(("aws.s3.access_key".to_owned(), ACCESS.to_owned()));
@@ -116,14 +124,15 @@ impl Server {
     /// Without keys.
     pub fn bare_properties(&self) -> Vec<(String, String)> {
         let endpoint = self.endpoint();
+        let (idle, request) = if self.impatient.load(Ordering::Relaxed) { ("1s", "20s") } else { ("60s", "120s") };
         let given = [
             ("aws.s3.endpoint", endpoint.as_str()),
             ("aws.s3.region", REGION),
             ("aws.s3.enable_path_style_access", "true"),
             ("fs.s3a.attempts.maximum", "12"),
             ("fs.s3a.retry.interval", "2ms"),
-            ("fs.s3a.connection.timeout", "1s"),
-            ("fs.s3a.connection.request.timeout", "20s"),
+            ("fs.s3a.connection.timeout", idle),
+            ("fs.s3a.connection.request.timeout", request),
         ];
         given.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
     }

@@ -1,6 +1,7 @@
 //! What HDFS, Kerberos, or the way to them, said no with, in words that help.
 
 use crate::error::{ErrorKind, RepositoryError};
+use crate::storage::path::ROOT;
 use hdfs_native::HdfsError;
 use std::io::ErrorKind as Io;
 
@@ -44,7 +45,7 @@ impl Refusal {
     }
 
     pub(super) fn on(self, action: &'static str, path: &str) -> RepositoryError {
-        let shown = if path.is_empty() { "the location's directory" } else { path };
+        let shown = if path.is_empty() { ROOT } else { path };
         RepositoryError::new(self.kind, action, shown, self.reason.clone()).advise(self.advice).caused_by(self)
     }
 }

@@ -6,6 +6,7 @@ use super::HdfsStorage;
 use super::cluster::{Cluster, Progress};
 use super::refusal::{Again, Refusal};
 use crate::error::{ErrorKind, RepositoryError, Result};
+use crate::limiter::Limiter;
 use crate::storage::Writer;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,8 +22,8 @@ const PLACEMENTS: u32 = 24;
 /// From this attempt on a file is first written to one DataNode alone, and HDFS makes its copies later. The client blames the wrong DataNode
 /// when one of several is dead, so where there are no more DataNodes than copies, no number of attempts helps.
 const ALONE: u32 = 4;
-/// Handed to the client at a time: each has its deadline.
-const PIECE: usize = 1 << 20;
+/// Handed to the client at a time, less where there is a limit: each has its deadline.
+const PIECE: u64 = 1 << 20;
 
 pub(super) struct HdfsWriter {
     store: HdfsStorage,
@@ -43,6 +44,8 @@ enum State {
 /// A file under its temporary name, which is removed when it does not come to its final one.
 struct Part {
     cluster: Arc<Cluster>,
+    /// How fast bytes may leave.
+    limiter: Option<Arc<Limiter>>,
     path: String,
     file: Option<Box<FileWriter>>,
     /// How many copies it is to have, where it is written to one DataNode first.
@@ -64,7 +67,7 @@ impl HdfsWriter {
         let (dir, _) = self.path.rsplit_once('/').unwrap_or(("", &self.path));
         let name = crate::storage::path::temporary();
         let full = self.store.full(&if dir.is_empty() { name } else { format!("{dir}/{name}") });
-        let mut part = Part::create(self.store.cluster(), full).await?;
+        let mut part = Part::create(&self.store, full).await?;
         if attempt >= ALONE {
             part.alone().await?;
         }
@@ -144,7 +147,8 @@ fn over(path: &str) -> RepositoryError {
 }
 
 impl Part {
-    async fn create(cluster: &Arc<Cluster>, path: String) -> Result<Part, Refusal> {
+    async fn create(store: &HdfsStorage, path: String) -> Result<Part, Refusal> {
+        let cluster = store.cluster();
         let config = cluster.config().await?;
         // Nobody else has the name: what stands there is of an attempt whose answer was lost.
         let mut options = WriteOptions::default().overwrite(true).permission(0o666 & !config.umask());
@@ -155,8 +159,9 @@ impl Part {
             options = options.block_size(size);
         }
         // From here on there may be a file: dropped, this removes it.
-        let mut part = Part { cluster: Arc::clone(cluster), path, file: None, copies: None, placed: false };
-        let created = cluster.call(|client, _| {
+        let (cluster, limiter) = (Arc::clone(cluster), store.1.clone());
+        let mut part = Part { cluster, limiter, path, file: None, copies: None, placed: false };
+        let created = part.cluster.call(|client, _| {
             let (path, options) = (part.path.clone(), options.clone());
             async move { client.create(&path, options).await.map(Box::new) }
         });
@@ -186,8 +191,12 @@ impl Part {
 
     async fn write(&mut self, mut bytes: Bytes) -> Result<(), Refusal> {
         let step = self.cluster.patience().await?.step();
+        let most = self.limiter.as_ref().map_or(PIECE, |limiter| limiter.piece().min(PIECE)) as usize;
         while !bytes.is_empty() {
-            let piece = bytes.split_to(bytes.len().min(PIECE));
+            let piece = bytes.split_to(bytes.len().min(most));
+            if let Some(limiter) = &self.limiter {
+                limiter.wait(piece.len() as u64).await;
+            }
             let mut file = self
                 .file
                 .take()

@@ -3,6 +3,7 @@
 
 use super::body::Sent;
 use super::http::{Received, chain, client, exchange};
+use super::process::Processes;
 use super::refusal::{Refusal, element};
 use crate::error::ErrorKind;
 use crate::location::{Patience, Role, S3Location};
@@ -20,6 +21,7 @@ pub(super) struct Credentials {
     role: Option<Role>,
     region: String,
     context: Context,
+    processes: Processes,
     client: reqwest::Client,
     idle: Duration,
     cached: Mutex<Option<Credential>>,
@@ -55,7 +57,9 @@ const NEAR: Patience = Patience {
 impl Credentials {
     pub(super) fn new(location: &S3Location) -> Result<Credentials, Refusal> {
         let near = Sender(client(&NEAR, false)?);
+        let processes = Processes::default();
         let context = Context::new().with_file_read(Files).with_env(OsEnv).with_http_send(near);
+        let context = context.with_command_execute(processes.clone());
         let source = match &location.keys {
             _ if location.instance_profile => Source::Instance(IMDSv2CredentialProvider::new()),
             Some(keys) => Source::Given(Credential {
@@ -76,6 +80,7 @@ impl Credentials {
             role: location.role.clone(),
             region: location.region.clone(),
             context,
+            processes,
             client: client(&location.patience, !here)?,
             idle: location.patience.idle,
             cached: Mutex::new(None),
@@ -131,9 +136,12 @@ impl Credentials {
                     found => {
                         let why =
                             found.err().map_or_else(|| "it is switched off".to_owned(), |error| self.metadata(&error));
+                        let profile = self.context.env_var("AWS_PROFILE").filter(|name| !name.is_empty());
+                        let profile = profile.map_or(String::new(), |name| format!(" (profile `{name}`)"));
+                        let process = self.processes.failure().map_or(String::new(), |said| format!("; {said}"));
                         refuse(
                             format!(
-                                "there are no credentials: none in the properties, the environment or ~/.aws, and not from the instance's profile ({why})"
+                                "there are no credentials: none in the properties, the environment or ~/.aws{profile}, and not from the instance's profile ({why}){process}"
                             ),
                             "give `aws.s3.access_key` and `aws.s3.secret_key`, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
                         )

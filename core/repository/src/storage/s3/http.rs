@@ -10,7 +10,7 @@ use crate::limiter::Limiter;
 use crate::location::{Patience, S3Location};
 use bytes::{Bytes, BytesMut};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, Uri, header};
 use opendal::{Buffer, HttpBody, HttpTransport};
 use reqsign_aws_v4::RequestSigner;
 use reqsign_core::{Context, SignRequest};
@@ -151,7 +151,7 @@ impl Transport {
         }
         let (answer, received) = match exchange(request, self.patience.idle, sent).await {
             Ok(done) => done,
-            Err(Received::Error(error)) => return unreachable(&self.endpoint, &error),
+            Err(Received::Error(error)) => return unreachable(&self.endpoint, &parts.uri, &error),
             Err(Received::Idle) => {
                 let reason = format!("{} sent nothing for {:?}", self.endpoint, self.patience.idle);
                 let advice = "check the network and the store; try again";
@@ -270,8 +270,11 @@ pub(super) async fn exchange(
 }
 
 /// A failure of the network or of TLS.
-fn unreachable(endpoint: &str, error: &reqwest::Error) -> Attempt {
+fn unreachable(endpoint: &str, asked: &Uri, error: &reqwest::Error) -> Attempt {
     let cause = chain(error);
+    // Where the bucket is in the host's name, that host is asked.
+    let host = asked.scheme_str().zip(asked.authority()).map(|(scheme, authority)| format!("{scheme}://{authority}"));
+    let asked = host.as_deref().unwrap_or(endpoint);
     let tls = causes(error).any(|cause| cause.is::<rustls::Error>());
     let unavailable = |reason, advice| Attempt::Failed(Refusal::new(ErrorKind::Unavailable, reason, advice));
     if tls || cause.contains("certificate") || cause.contains("corrupt message") {
@@ -280,10 +283,13 @@ fn unreachable(endpoint: &str, error: &reqwest::Error) -> Attempt {
         return Attempt::Refused(Refusal::new(ErrorKind::Unavailable, reason, advice));
     }
     if error.is_connect() {
-        return unavailable(
-            format!("{endpoint} cannot be reached: {cause}"),
-            "check `aws.s3.endpoint`, the network and that the store is up",
-        );
+        let advice = match asked == endpoint {
+            true => "check `aws.s3.endpoint`, the network and that the store is up",
+            false => {
+                "check `aws.s3.endpoint`, the network and that the store is up; with `aws.s3.enable_path_style_access` = true the bucket is no part of the host's name"
+            }
+        };
+        return unavailable(format!("{asked} cannot be reached: {cause}"), advice);
     }
     let advice = match endpoint.starts_with("http://") {
         true => "try again; a store that always breaks it may speak TLS only: write https:// in the endpoint",

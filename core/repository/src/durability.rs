@@ -1,8 +1,8 @@
 //! On which file systems `syncfs` is worth as much as `fsync` on each file.
 
 use rustix::fs::fstatfs;
-use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 
 /// Numbers from Linux' `magic.h` and the file systems themselves. Others, as NFS, CIFS and all of FUSE, keep their data elsewhere, and what
 /// `syncfs` does there depends on the other side.
@@ -18,7 +18,7 @@ const LOCAL: [u64; 8] = [
 ];
 
 /// True when one call makes all files of `file`'s file system durable, and reports what could not be written.
-pub(super) fn in_batches(file: &File) -> io::Result<bool> {
+pub fn in_batches(file: impl AsFd) -> io::Result<bool> {
     let kind = u64::try_from(fstatfs(file)?.f_type).unwrap_or_default();
     Ok(LOCAL.contains(&kind) && syncfs_reports_errors())
 }
@@ -42,6 +42,6 @@ mod tests {
             let file = tempfile::NamedTempFile::new_in("/dev/shm").unwrap();
             assert_eq!(in_batches(file.as_file()).unwrap(), syncfs_reports_errors());
         }
-        assert!(!in_batches(&File::open("/proc/self/status").unwrap()).unwrap());
+        assert!(!in_batches(std::fs::File::open("/proc/self/status").unwrap()).unwrap());
     }
 }
