@@ -154,7 +154,8 @@ pub fn time(at: SystemTime) -> String {
 /// change the direction of text.
 pub fn printable(text: &str) -> String {
     let harmful = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        c.is_control()
+            || matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     text.chars().fold(String::with_capacity(text.len()), |mut safe, c| {
         match harmful(c) {

@@ -37,6 +37,10 @@ impl Progress for Lines {
         logging::line(&format!("{} to look at, {}", count(files, "file"), size(bytes)));
     }
 
+    fn decoding(&self, tablets: u64, bytes: u64) {
+        logging::line(&format!("{} to read, {}", count(tablets, "tablet"), size(bytes)));
+    }
+
     fn table_done(&self, table: &TableReport) {
         logging::line(&step(table));
     }
@@ -69,6 +73,10 @@ impl Progress for Bar {
 
     fn reading(&self, files: u64, bytes: u64) {
         self.started(files, bytes);
+    }
+
+    fn decoding(&self, tablets: u64, bytes: u64) {
+        self.started(tablets, bytes);
     }
 
     fn advanced(&self, bytes: u64) {

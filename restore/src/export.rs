@@ -62,12 +62,14 @@ pub struct ExportOptions {
 /// Where the rows go.
 pub enum Target {
     /// `<directory>/<table>/<partition>/<tablet>.<extension>`, or `<tablet>-00000.<extension>` and so on where tablets are split; a
-    /// tablet alone is `<directory>/<tablet>.<extension>`.
+    /// tablet alone is `<directory>/<tablet>.<extension>`, unless it is split or of a shard.
     Directory(PathBuf),
     /// All rows of one table.
     File(PathBuf),
-    /// All rows of one table, to a pipe.
+    /// All rows of one table, to standard output or the like.
     Stream(Box<dyn Write + Send>),
+    /// The same, to a named pipe or a device that was opened by this path.
+    Pipe(std::fs::File, PathBuf),
 }
 
 /// What every part of a running export needs.
@@ -140,7 +142,7 @@ fn run(options: &ExportOptions, target: Target, job: &Job<'_>) -> Result<ExportR
         && source.tables().iter().filter(|table| table.holds_rows()).count() != 1
     {
         let reason = "it holds several tables, which one file cannot";
-        return Err(RestoreError::new(ErrorKind::Usage, "export from", source.describe(), reason)
+        return Err(RestoreError::new(ErrorKind::Usage, "read rows from", source.describe(), reason)
             .advise("name one table, or export to a directory"));
     }
     check(options, single)?;
@@ -154,12 +156,15 @@ fn run(options: &ExportOptions, target: Target, job: &Job<'_>) -> Result<ExportR
         shard::retain(shard, &mut plans);
     }
     let heads = || plans.iter().filter_map(|plan| plan.as_ref().ok()).flat_map(|plan| &plan.heads);
-    job.progress.started(heads().count() as u64, heads().map(|head| head.bytes).fold(0, u64::saturating_add));
+    job.progress.decoding(heads().count() as u64, heads().map(|head| head.bytes).fold(0, u64::saturating_add));
     let mut target = Some(target);
-    let mut tables = Vec::new();
+    let (mut tables, mut unread) = (Vec::new(), false);
     for plan in plans {
-        let report = run_table(plan, &mut target, options, job);
-        job.progress.table_done(&report);
+        let (report, table_unread) = run_table(plan, &mut target, options, job);
+        unread |= table_unread;
+        if !table_unread {
+            job.progress.table_done(&report);
+        }
         tables.push(report);
     }
     let status = if job.cancel.is_cancelled() { JobStatus::Interrupted } else { JobStatus::of(&tables) };
@@ -169,6 +174,7 @@ fn run(options: &ExportOptions, target: Target, job: &Job<'_>) -> Result<ExportR
         bytes: tables.iter().map(|table| table.bytes).sum(),
         reused_files: tables.iter().map(|table| table.reused_files).sum(),
         rows: tables.iter().filter_map(|table| table.rows).sum(),
+        unread,
         tables,
         seconds: begun.elapsed().as_secs_f64(),
     })
@@ -194,14 +200,14 @@ fn identify(plan: &mut Result<TablePlan, Box<Refused>>, options: &ExportOptions)
     }
 }
 
-/// One table, from its plan to its report.
+/// One table, from its plan to its report; true if the reader of a pipe went away.
 fn run_table(
     plan: Result<TablePlan, Box<Refused>>,
     target: &mut Option<Target>,
     options: &ExportOptions,
     job: &Job<'_>,
-) -> TableReport {
-    let begun = Instant::now();
+) -> (TableReport, bool) {
+    let (begun, mut unread) = (Instant::now(), false);
     let (name, kind) = match &plan {
         Ok(plan) => (plan.name.clone(), plan.kind),
         Err(refused) => (refused.name.clone(), refused.kind),
@@ -222,7 +228,10 @@ fn run_table(
                 report.notes.push(format!("this part is done; the table appears when the other {left} are"));
             }
         }
-        Err(error) if closed(&error) => report.notes.push("the reader of the output went away".into()),
+        Err(error) if closed(&error) => {
+            unread = true;
+            report.notes.push("the reader of the output went away".into());
+        }
         Err(error) => {
             let interrupted = error.kind == ErrorKind::Interrupted;
             report.status = if interrupted { TableStatus::Interrupted } else { TableStatus::Failed };
@@ -230,7 +239,7 @@ fn run_table(
         }
     }
     report.seconds = begun.elapsed().as_secs_f64();
-    report
+    (report, unread)
 }
 
 /// True when nobody reads a pipe any more, which is no failure: `… | head`.
@@ -240,24 +249,40 @@ fn closed(error: &RestoreError) -> bool {
 }
 
 fn write(plan: &TablePlan, target: &mut Option<Target>, options: &ExportOptions, job: &Job<'_>) -> Result<Written> {
-    let file = match target {
-        Some(Target::Directory(dir)) if !plan.alone => return output::directory(plan, dir, options, job),
+    match target {
+        Some(Target::Directory(dir)) if !plan.alone || options.split != Split::Tablet || options.shard.is_some() => {
+            output::directory(plan, dir, options, job)
+        }
         Some(Target::Directory(dir)) => {
             std::fs::create_dir_all(&*dir).map_err(|error| RestoreError::io("make", dir, error))?;
-            dir.join(format!("{}.{}", plan.name, options.format.extension()))
+            let file = dir.join(format!("{}.{}", plan.name, options.format.extension()));
+            one_file(plan, &file, options, job).map_err(from_the_beginning)
         }
-        Some(Target::File(path)) => path.clone(),
+        Some(Target::File(path)) => one_file(plan, path, options, job).map_err(from_the_beginning),
         _ => {
             // There is one table, so that it is there.
-            let Some(Target::Stream(out)) = target.take() else {
-                let reason = "the output is used up";
-                return Err(RestoreError::new(ErrorKind::Io, "write", &plan.name, reason));
+            let (out, shown): (Box<dyn Write + Send>, _) = match target.take() {
+                Some(Target::Stream(out)) => (out, "standard output".to_owned()),
+                Some(Target::Pipe(file, path)) => (Box::new(file), path.display().to_string()),
+                _ => return Err(RestoreError::new(ErrorKind::Io, "write", &plan.name, "the output is used up")),
             };
-            let (out, done) = single::write(plan, Counter::new(out), true, "standard output", options, job)?;
-            return Ok(Written { files: 1, bytes: out.bytes, ..done });
+            let written = single::write(plan, Counter::new(out), true, &shown, options, job);
+            let (out, done) = written.map_err(from_the_beginning)?;
+            Ok(Written { files: 1, bytes: out.bytes, ..done })
         }
-    };
-    let single = SingleFile::create(&file)?;
+    }
+}
+
+/// Of one file for all rows nothing is kept.
+fn from_the_beginning(error: RestoreError) -> RestoreError {
+    match error.kind {
+        ErrorKind::NoSpace => error.advise("free some space and run the same command again"),
+        _ => error,
+    }
+}
+
+fn one_file(plan: &TablePlan, file: &Path, options: &ExportOptions, job: &Job<'_>) -> Result<Written> {
+    let single = SingleFile::create(file)?;
     let shown = file.display().to_string();
     let out = Counter::new(single.writer()?);
     let (out, done) = single::write(plan, out, false, &shown, options, job)?;

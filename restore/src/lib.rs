@@ -12,6 +12,7 @@
 
 pub mod access;
 pub mod backup;
+mod choices;
 mod commit;
 mod complete;
 pub mod condition;

@@ -17,6 +17,11 @@ pub trait Progress: Send + Sync {
         let _ = (files, bytes);
     }
 
+    /// The work is known: tablets whose rows are read, and the bytes of their files.
+    fn decoding(&self, tablets: u64, bytes: u64) {
+        let _ = (tablets, bytes);
+    }
+
     /// So many more bytes are transferred.
     fn advanced(&self, bytes: u64) {
         let _ = bytes;

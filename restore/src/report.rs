@@ -209,5 +209,7 @@ pub struct ExportReport {
     pub reused_files: u64,
     /// Without those of reused files.
     pub rows: u64,
+    /// The reader of a pipe went away before all rows were written, as `head` does.
+    pub unread: bool,
     pub seconds: f64,
 }

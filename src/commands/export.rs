@@ -6,19 +6,24 @@ use crate::failure::Outcome;
 use crate::logging;
 use crate::output::{Output, printable, size};
 use crate::progress::{self, count};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 use starsnap_restore::condition::Condition;
 use starsnap_restore::export::{CsvOptions, ExportOptions, ExportSource, Format, LargeIntAs, Target, TextAs, Types};
-use starsnap_restore::report::{ExportReport, JobStatus};
+use starsnap_restore::report::{ExportReport, JobStatus, TableStatus};
 use starsnap_restore::{ErrorKind, RestoreError};
-use std::io::IsTerminal as _;
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal as _};
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Exports, and says what was exported.
 pub async fn export(args: ExportArgs, globals: &Globals) -> anyhow::Result<Outcome> {
     let stop = Stop::on_signals()?;
     let format = format(&args)?;
-    let target = target(&args, &format, globals)?;
+    let to = target(&args, &format, globals)?;
     let condition = args.condition.as_deref().map(condition).transpose()?;
     let cache = super::index_cache(globals);
     let access = super::access(args.repository_name.as_deref(), globals);
@@ -36,6 +41,10 @@ pub async fn export(args: ExportArgs, globals: &Globals) -> anyhow::Result<Outco
         physical: args.physical,
         index: args.index,
         workers: args.workers.map_or_else(processors, NonZeroUsize::get),
+    };
+    let target = match to {
+        To::Target(target) => target,
+        To::Pipe(path) => Target::Pipe(pipe(&path, &stop).await?, path),
     };
     let is_stream = matches!(target, Target::Stream(_));
     let report = starsnap_restore::export::export(options, target, progress::listener(globals), stop.cancel()).await?;
@@ -116,12 +125,30 @@ fn types(args: &ExportArgs) -> Types {
     }
 }
 
-/// A pipe for `-`; a directory where one stands, where the name ends in a slash or has no extension; else a file.
-fn target(args: &ExportArgs, format: &Format, globals: &Globals) -> Result<Target, RestoreError> {
-    if args.to != "-" {
+/// Names of standard output, which may be redirected to a file that stands already.
+const STANDARD_OUTPUT: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
+
+/// Where the rows go, before anything is opened.
+enum To {
+    Target(Target),
+    Pipe(PathBuf),
+}
+
+/// Standard output, where it is named; a named pipe or a device where one stands; a directory where one stands, where nothing stands and the
+/// name ends in a slash or has no extension; else a file.
+fn target(args: &ExportArgs, format: &Format, globals: &Globals) -> Result<To, RestoreError> {
+    if !STANDARD_OUTPUT.contains(&&*args.to) {
         let path = Path::new(&args.to);
-        let is_dir = path.is_dir() || args.to.ends_with('/') || path.extension().is_none();
-        return Ok(if is_dir { Target::Directory(path.to_owned()) } else { Target::File(path.to_owned()) });
+        let kind = path.metadata().map(|meta| meta.file_type()).ok();
+        if kind.is_some_and(|kind| kind.is_fifo() || kind.is_char_device()) {
+            return Ok(To::Pipe(path.to_owned()));
+        }
+        let is_dir = match kind {
+            Some(kind) => kind.is_dir() || args.to.ends_with('/'),
+            None => args.to.ends_with('/') || path.extension().is_none(),
+        };
+        let path = path.to_owned();
+        return Ok(To::Target(if is_dir { Target::Directory(path) } else { Target::File(path) }));
     }
     let refused = |reason: &str| RestoreError::new(ErrorKind::Usage, "export to", "standard output", reason);
     if globals.json {
@@ -131,23 +158,39 @@ fn target(args: &ExportArgs, format: &Format, globals: &Globals) -> Result<Targe
     if binary && std::io::stdout().is_terminal() {
         return Err(refused("it is a terminal, and the format is binary").advise("pipe it, or export to a file"));
     }
-    Ok(Target::Stream(Box::new(std::io::stdout())))
+    Ok(To::Target(Target::Stream(Box::new(io::stdout()))))
+}
+
+/// Opens a named pipe or a device; waits for the pipe's reader as long as nobody stops us.
+async fn pipe(path: &Path, stop: &Stop) -> Result<File, RestoreError> {
+    let failed = |kind, reason: String| RestoreError::new(kind, "write", path.display().to_string(), reason);
+    let io = |error: io::Error| failed(ErrorKind::Io, error.to_string());
+    loop {
+        let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+        match OpenOptions::new().write(true).custom_flags(nonblocking).open(path) {
+            Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => {
+                if stop.cancel().is_cancelled() {
+                    return Err(failed(ErrorKind::Interrupted, "interrupted before anybody read it".into()));
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            opened => {
+                let file = opened.map_err(io)?;
+                let flags = rustix::fs::fcntl_getfl(&file).map_err(|error| io(error.into()))?;
+                rustix::fs::fcntl_setfl(&file, flags - OFlags::NONBLOCK).map_err(|error| io(error.into()))?;
+                return Ok(file);
+            }
+        }
+    }
 }
 
 fn print(report: &ExportReport, to: &str, is_stream: bool, globals: &Globals) -> anyhow::Result<()> {
     let mut out = Output::stdout();
     if globals.json {
         out.json(report)?;
-    } else if !globals.quiet {
-        let line = format!(
-            "exported {} of {} to {}: {}, {}, {:.1} s",
-            count(report.rows, "row"),
-            count(report.tables.len() as u64, "table"),
-            if is_stream { "standard output".to_owned() } else { printable(to) },
-            count(report.files, "file"),
-            size(report.bytes),
-            report.seconds
-        );
+    } else if !globals.quiet && !report.unread {
+        let to = if is_stream { "standard output".to_owned() } else { printable(to) };
+        let line = summary(report, &to);
         // What stands on standard output is the rows' alone.
         if is_stream { logging::line(&line) } else { out.line(&line)? }
     }
@@ -159,6 +202,18 @@ fn print(report: &ExportReport, to: &str, is_stream: bool, globals: &Globals) ->
         logging::line("starsnap: interrupted; into a directory, the same command goes on where this one stopped");
     }
     Ok(out.finish()?)
+}
+
+/// What was exported, in a line.
+fn summary(report: &ExportReport, to: &str) -> String {
+    let all = count(report.tables.len() as u64, "table");
+    let tables = match report.tables.iter().filter(|table| table.status == TableStatus::Exported).count() {
+        0 if !report.tables.is_empty() => return format!("exported none of {all} to {to}"),
+        done if done == report.tables.len() => all,
+        done => format!("{done} of {all}"),
+    };
+    let (rows, files, bytes) = (count(report.rows, "row"), count(report.files, "file"), size(report.bytes));
+    format!("exported {rows} of {tables} to {to}: {files}, {bytes}, {:.1} s", report.seconds)
 }
 
 #[cfg(test)]

@@ -122,10 +122,12 @@ fn show_rowset(rowset: &RowsetView) -> String {
         if let Some(vector) = &segment.delete_vector {
             text.push_str(&format!(", {} deleted as of version {}", count(vector.rows, "row"), vector.version));
         }
-        if !segment.delta_files.is_empty() {
-            text.push_str(&format!(", newer values in {}", printable(&segment.delta_files.join(", "))));
-        }
         text.push('\n');
+        for delta in &segment.delta_columns {
+            let columns = printable(&delta.columns.join(", "));
+            let file = printable(&delta.file);
+            text.push_str(&format!("    newer values of {columns}, as of version {}, in {file}\n", delta.version));
+        }
         for line in show_columns(&segment.columns).lines() {
             text.push_str(&format!("    {line}\n"));
         }
@@ -140,7 +142,8 @@ fn show_columns(columns: &[ColumnView]) -> String {
     let mut rows = vec![headings.map(str::to_owned).to_vec()];
     rows.extend(columns.iter().map(|column| {
         if !column.stored {
-            let mut row = vec![printable(&column.name), column.ty.clone(), "not stored: the default value".to_owned()];
+            let mut row =
+                vec![printable(&column.name), printable(&column.ty), "not stored: the default value".to_owned()];
             row.resize(headings.len(), String::new());
             return row;
         }
@@ -155,7 +158,7 @@ fn show_columns(columns: &[ColumnView]) -> String {
         let indexes: Vec<&str> = column.indexes.iter().copied().filter(|index| *index != "ordinal").collect();
         vec![
             printable(&column.name),
-            column.ty.clone(),
+            printable(&column.ty),
             encoding,
             column.codec.clone(),
             column.pages.to_string(),

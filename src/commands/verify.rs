@@ -7,7 +7,7 @@ use crate::output::{Align, Output, printable, size, table};
 use crate::progress::{self, count};
 use starsnap_restore::report::JobStatus;
 use starsnap_restore::source::Source;
-use starsnap_restore::verify::{Health, Looked, Target, VerifyOptions, VerifyReport};
+use starsnap_restore::verify::{Health, Level, Looked, Target, VerifyOptions, VerifyReport};
 use starsnap_restore::{ErrorKind, RestoreError};
 use std::path::Path;
 
@@ -90,23 +90,25 @@ fn lines(report: &VerifyReport) -> String {
         let name = printable(&snapshot.name());
         let own = snapshot.health == Health::Incomplete || !snapshot.findings.is_empty() || snapshot.tables.is_empty();
         if own {
-            rows.push(row(&name, "-", &Looked::default(), status(snapshot.health)));
+            rows.push(row(&name, "-", &Looked::default(), status(snapshot.health), report.level));
         }
         for table in &snapshot.tables {
-            rows.push(row(&name, &printable(&table.name), &table.looked, status(table.health)));
+            rows.push(row(&name, &printable(&table.name), &table.looked, status(table.health), report.level));
         }
     }
     table(&COLUMNS.map(|(_, align)| align), &rows)
 }
 
-fn row(snapshot: &str, table: &str, looked: &Looked, status: &str) -> Vec<String> {
+/// What a level does not count is no zero.
+fn row(snapshot: &str, table: &str, looked: &Looked, status: &str, level: Level) -> Vec<String> {
     let snapshot = if snapshot.is_empty() { "-" } else { snapshot };
     let tablets = match looked.tablets_read == looked.tablets {
         true => looked.tablets.to_string(),
         false => format!("{} of {}", looked.tablets_read, looked.tablets),
     };
     let files = looked.files.to_string();
-    let (pages, rows) = (looked.pages.to_string(), looked.rows.to_string());
+    let counted = |count: u64, from: Level| if level >= from { count.to_string() } else { "-".to_owned() };
+    let (pages, rows) = (counted(looked.pages, Level::Pages), counted(looked.rows, Level::Rows));
     vec![snapshot.into(), table.into(), tablets, files, size(looked.bytes), pages, rows, status.into()]
 }
 
@@ -123,7 +125,8 @@ fn status(health: Health) -> &'static str {
 fn summary(report: &VerifyReport) -> String {
     let looked = &report.looked;
     let mut text = format!(
-        "read {} of {}: {}, {}, {:.1} s; {}",
+        "read {}{} of {}: {}, {}, {:.1} s; {}",
+        if report.level == Level::Quick { "the headers of " } else { "" },
         looked.tablets_read,
         count(looked.tablets, "tablet"),
         count(looked.files, "file"),

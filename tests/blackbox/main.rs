@@ -10,6 +10,7 @@ mod genuine;
 mod copies;
 mod documents;
 mod exit_codes;
+mod exporting;
 mod faults;
 mod gallery;
 mod generated;

@@ -19,6 +19,7 @@ pub mod error;
 pub mod limiter;
 mod location;
 pub mod md5;
+mod nearest;
 pub mod reading;
 pub mod repository;
 pub mod snapshot;
@@ -26,5 +27,6 @@ pub mod storage;
 pub mod writer;
 
 pub use error::{ErrorKind, RepositoryError, Result};
+pub use nearest::nearest;
 pub use repository::{Location, Repository};
 pub use snapshot::{FileEntry, OpenSnapshot, TabletKey};

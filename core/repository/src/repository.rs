@@ -9,6 +9,7 @@ pub use crate::location::Location;
 use crate::error::{ErrorKind, RepositoryError, Result};
 use crate::limiter::{Limiter, limited};
 use crate::md5::{Md5, split_name};
+use crate::nearest::nearest;
 use crate::reading::Reading;
 use crate::storage::path::is_temporary;
 use crate::storage::{Entry, EntryKind, Storage};
@@ -285,16 +286,18 @@ impl Repository {
         let path = self.label_path(name)?;
         match self.storage.list(&path).await {
             Ok(entries) => Ok(label_of(name.to_owned(), &entries)),
-            Err(error) if error.kind == ErrorKind::NotFound => Err(RepositoryError::new(
-                ErrorKind::NotFound,
-                "open snapshot",
-                name,
-                format!("repository `{}` has no such label", self.name),
-            )
-            .advise("`starsnap snapshots` lists what is there")
-            .caused_by(error)),
+            Err(error) if error.kind == ErrorKind::NotFound => Err(self.no_such_label(name).await),
             Err(error) => Err(error),
         }
+    }
+
+    async fn no_such_label(&self, name: &str) -> RepositoryError {
+        let entries = self.storage.list(&self.path("")).await.unwrap_or_default();
+        let labels = entries.iter().filter_map(|entry| entry.name().strip_prefix(LABEL_PREFIX));
+        let nearest = nearest(name, labels).map(|nearest| format!("; `{nearest}` is the nearest")).unwrap_or_default();
+        let reason = format!("repository `{}` has no such label{nearest}", self.name);
+        RepositoryError::new(ErrorKind::NotFound, "open snapshot", name, reason)
+            .advise("`starsnap snapshots` lists what is there")
     }
 
     /// Path of a label's directory. What cannot be one component of a path is no label.

@@ -1,6 +1,7 @@
 //! Which columns an export has: those of the catalog, found in the schema that the tablets share.
 
 use super::tablet::Unit;
+use crate::choices::choices;
 use crate::error::{ErrorKind, RestoreError, Result};
 use starsnap_catalog::model;
 use starsnap_catalog::snapshot::TableEntry;
@@ -16,6 +17,7 @@ pub(super) struct OutputColumn {
 /// What planning keeps of each tablet's metadata.
 #[derive(Debug)]
 pub(super) struct Head {
+    pub(super) tablet_id: i64,
     schema: TabletSchema,
     /// As counted when they were written.
     pub(super) rows: u64,
@@ -29,7 +31,8 @@ impl Head {
             let counts = meta.rowsets.iter().map(|rowset| u64::try_from(count(rowset)).unwrap_or(0));
             counts.fold(0, u64::saturating_add)
         };
-        Head { rows: sum(|rowset| rowset.num_rows), bytes: sum(|rowset| rowset.data_disk_size), schema: meta.schema }
+        let (rows, bytes) = (sum(|rowset| rowset.num_rows), sum(|rowset| rowset.data_disk_size));
+        Head { tablet_id: meta.tablet_id, rows, bytes, schema: meta.schema }
     }
 }
 
@@ -42,7 +45,7 @@ pub(super) fn newest_schema(table: &str, units: &[Unit], heads: &[Head]) -> Resu
         let Some(reason) = schema.contradiction(newest) else { continue };
         return Err(RestoreError::new(
             ErrorKind::Unsupported,
-            "export table",
+            "read table",
             table,
             format!("{reason} ({})", unit.path),
         )
@@ -72,15 +75,20 @@ pub(super) fn choose(table: &str, all: Vec<OutputColumn>, wanted: &[String]) -> 
     if wanted.is_empty() {
         return Ok(all);
     }
-    let choose = |name: &String| {
-        let found = all.iter().find(|column| column.name.eq_ignore_ascii_case(name)).cloned();
-        found.ok_or_else(|| {
+    let mut chosen: Vec<OutputColumn> = Vec::with_capacity(wanted.len());
+    for name in wanted {
+        let failed = |reason| RestoreError::new(ErrorKind::Usage, "read column", name, reason);
+        let found = all.iter().find(|column| column.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
             let names: Vec<&str> = all.iter().map(|column| &*column.name).collect();
-            RestoreError::new(ErrorKind::Usage, "export column", name, format!("table {table} has none of that name"))
-                .advise(format!("it has {}", names.join(", ")))
-        })
-    };
-    wanted.iter().map(choose).collect()
+            failed(format!("table {table} has none of that name")).advise(choices(name, &names))
+        })?;
+        // No format can have two columns of one name that every reader tells apart.
+        if chosen.contains(found) {
+            return Err(failed("it is named twice".into()));
+        }
+        chosen.push(found.clone());
+    }
+    Ok(chosen)
 }
 
 fn catalog_columns(entry: Option<&TableEntry>, index: Option<&str>) -> Result<Option<Vec<model::Column>>> {
@@ -93,7 +101,7 @@ fn catalog_columns(entry: Option<&TableEntry>, index: Option<&str>) -> Result<Op
 fn find(table: &str, column: &model::Column, schema: &TabletSchema) -> Result<OutputColumn> {
     let found = schema.locate(column.stored_names(), column.unique_id).ok_or_else(|| {
         let reason = format!("no tablet knows column {} of the catalog yet", column.name);
-        RestoreError::new(ErrorKind::Unsupported, "export table", table, reason)
+        RestoreError::new(ErrorKind::Unsupported, "read table", table, reason)
             .advise("it was added after the last load; a tablet's directory can be exported without it")
     })?;
     Ok(OutputColumn { stored: found.name.clone(), name: column.name.clone() })

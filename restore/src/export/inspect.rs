@@ -9,6 +9,7 @@ use crate::export::ExportSource;
 use crate::export::tablet::tablet_error;
 use crate::progress::{Cancel, Silent};
 use serde::Serialize;
+use starsnap_tablet::delta::{DeltaColumnGroup, DeltaFile};
 use starsnap_tablet::rowset::SegmentsOverlap;
 use starsnap_tablet::segment::ColumnDescription;
 use starsnap_tablet::{Column, RowsetMeta, Tablet, TabletMeta, predicate};
@@ -103,7 +104,18 @@ pub struct SegmentView {
     pub delete_vector: Option<DeleteVectorView>,
     /// Files that hold newer values of some columns.
     pub delta_files: Vec<String>,
+    /// The same files, newest first, with their columns: of a column, the first file that has it counts.
+    pub delta_columns: Vec<DeltaView>,
     pub columns: Vec<ColumnView>,
+}
+
+/// A file with newer values of some columns.
+#[derive(Debug, Clone, Serialize)]
+pub struct DeltaView {
+    pub file: String,
+    pub version: i64,
+    /// By name; by unique id, where the schema has them no more.
+    pub columns: Vec<String>,
 }
 
 /// A delete vector.
@@ -255,6 +267,7 @@ fn rowset_view(unit: &Unit, tablet: &Tablet, rowset: &RowsetMeta, pages: bool) -
             footer_version: opened.footer().version.unwrap_or(0),
             delete_vector: vector.map(|found| DeleteVectorView { version: found.version, rows: found.rows.len() }),
             delta_files: meta.delta_columns.iter().flat_map(|group| &group.files).map(|f| f.name.clone()).collect(),
+            delta_columns: deltas(tablet, &meta.delta_columns),
             columns,
             file,
         });
@@ -275,6 +288,21 @@ fn rowset_view(unit: &Unit, tablet: &Tablet, rowset: &RowsetMeta, pages: bool) -
         update_files: rowset.num_update_files,
         segments,
     })
+}
+
+fn deltas(tablet: &Tablet, groups: &[DeltaColumnGroup]) -> Vec<DeltaView> {
+    let schema = &tablet.meta().schema;
+    let name = |id: &u32| {
+        let known = schema.columns.iter().find(|column| u32::try_from(column.unique_id).is_ok_and(|own| own == *id));
+        known.map_or_else(|| id.to_string(), |column| column.name.clone())
+    };
+    let files = groups.iter().flat_map(|group| group.files.iter().map(move |file| (group.version, file)));
+    let view = |(version, file): (i64, &DeltaFile)| DeltaView {
+        file: file.name.clone(),
+        version,
+        columns: file.column_unique_ids.iter().map(name).collect(),
+    };
+    files.map(view).collect()
 }
 
 /// A column and the parts of it.

@@ -115,6 +115,13 @@ impl SingleFile {
         hidden.push(name);
         hidden.push(".exporting");
         let part = target.with_file_name(hidden);
+        let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty());
+        if let Some(parent) = parent.filter(|parent| !parent.exists()) {
+            let reason = format!("there is no directory {}", parent.display());
+            return Err(
+                RestoreError::new(ErrorKind::Io, "write", target.display().to_string(), reason).advise("make it first")
+            );
+        }
         let file = locked(&part)?;
         file.set_len(0).map_err(|error| RestoreError::io("write", &part, error))?;
         Ok(SingleFile { target: target.to_owned(), part, file, done: false })

@@ -5,6 +5,7 @@ use super::parallel::parallel;
 use super::resolve::What;
 use super::tablet::{Files, Unit, tablet_error};
 use super::{ExportOptions, Job};
+use crate::choices::choices;
 use crate::condition::Condition;
 use crate::error::{ErrorKind, RestoreError, Result};
 use crate::report::ObjectKind;
@@ -14,6 +15,7 @@ use arrow_schema::{Schema, SchemaRef};
 use starsnap_catalog::layout::TableLayout;
 use starsnap_catalog::snapshot::{TableEntry, TableKind};
 use starsnap_tablet::{Filter, PhysicalRows, Rows, ScanStats, Tablet, TabletError, TabletSchema};
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -55,13 +57,13 @@ pub(super) fn plan(options: &ExportOptions, job: &Job<'_>) -> Result<Vec<Result<
         What::Tablet(dir) => {
             if let Some(index) = &options.index {
                 let reason = "a tablet's directory alone is of one index";
-                return Err(RestoreError::new(ErrorKind::Usage, "export index", index, reason));
+                return Err(RestoreError::new(ErrorKind::Usage, "read index", index, reason));
             }
             let path = dir.canonicalize().unwrap_or_else(|_| dir.clone());
             let name = path.file_name().map_or_else(|| "tablet".into(), |name| name.to_string_lossy().into_owned());
             let unit = Unit { path: name.clone(), files: Files::Directory(path) };
             let table = TablePlan::new(name, ObjectKind::Table, vec![unit], true);
-            Ok(vec![table.complete(None, options, job)])
+            Ok(vec![table.complete(None, options, job).map(TablePlan::named_by_id)])
         }
         What::Tables { source, table: Some(table), partition } => {
             Ok(vec![plan_table(source, *table, *partition, options, job)])
@@ -84,7 +86,7 @@ fn plan_table(
     let entry = source.tables().get(table).copied().cloned();
     let Some(entry) = entry else {
         let reason = "the source has no such table";
-        let error = RestoreError::new(ErrorKind::NoSuchObject, "export table", table.to_string(), reason);
+        let error = RestoreError::new(ErrorKind::NoSuchObject, "read table", table.to_string(), reason);
         return Err(Box::new(Refused { name: String::new(), kind: ObjectKind::Table, error }));
     };
     let kind = match entry.kind {
@@ -112,13 +114,13 @@ fn list(
             TableKind::View => "it is a view, which stores no rows",
             _ => "it is a shared-data or external table, whose data no backup holds",
         };
-        return Err(RestoreError::new(ErrorKind::Unsupported, "export table", &entry.name, reason));
+        return Err(RestoreError::new(ErrorKind::Unsupported, "read table", &entry.name, reason));
     }
     check_index(entry, index)?;
     let (mut units, mut partitions) = (Vec::new(), HashSet::new());
     for place in TableLayout::of(entry).tablets_with_rows(entry, partition, index) {
         let listed = source.tablet(table, place).map_err(|problems| {
-            RestoreError::new(ErrorKind::Damaged, "export table", &entry.name, problems.join("; "))
+            RestoreError::new(ErrorKind::Damaged, "read table", &entry.name, problems.join("; "))
         })?;
         partitions.insert(place.partition);
         let files = listed.into_iter().map(|file| (file.name.clone(), file)).collect();
@@ -138,13 +140,21 @@ fn check_index(entry: &TableEntry, index: Option<&str>) -> Result<()> {
     names.sort_unstable();
     names.dedup();
     let reason = format!("table {} has none of that name", entry.name);
-    Err(RestoreError::new(ErrorKind::NoSuchObject, "export index", name, reason)
-        .advise(format!("it has {}", names.join(", "))))
+    Err(RestoreError::new(ErrorKind::NoSuchObject, "read index", name, reason).advise(choices(name, &names)))
 }
 
 impl TablePlan {
     fn new(name: String, kind: ObjectKind, units: Vec<Unit>, alone: bool) -> TablePlan {
         TablePlan { name, kind, partitions: 1, units, heads: Vec::new(), content: None, alone, identity: String::new() }
+    }
+
+    /// A tablet alone has the name that its header says: the directory of a BE is called by the schema's hash.
+    fn named_by_id(mut self) -> TablePlan {
+        if let Some(head) = self.heads.first() {
+            self.name = head.tablet_id.to_string();
+            self.units.iter_mut().for_each(|unit| unit.path.clone_from(&self.name));
+        }
+        self
     }
 
     /// Reads the metadata of every tablet, and works out the columns.
@@ -176,14 +186,20 @@ impl TablePlan {
 
     /// The condition on this table's columns, by the names that the catalog has for them.
     fn filter(&self, condition: &Condition, all: &[OutputColumn], schema: &TabletSchema) -> Result<Filter> {
+        let missing = RefCell::new(None);
         let find = |name: &str| {
-            let column = all.iter().find(|column| column.name.eq_ignore_ascii_case(name))?;
+            let found = all.iter().find(|column| column.name.eq_ignore_ascii_case(name));
+            let Some(column) = found else {
+                *missing.borrow_mut() = Some(name.to_owned());
+                return None;
+            };
             schema.columns.get(schema.position(&column.stored)?)
         };
         condition.bind(&find).map_err(|error| {
+            let made = RestoreError::new(ErrorKind::Usage, "filter table", &self.name, format!("--where: {error}"));
+            let Some(missing) = missing.take() else { return made };
             let names: Vec<&str> = all.iter().map(|column| &*column.name).collect();
-            RestoreError::new(ErrorKind::Usage, "filter table", &self.name, format!("--where: {error}"))
-                .advise(format!("its columns are {}", names.join(", ")))
+            made.advise(choices(&missing, &names))
         })
     }
 

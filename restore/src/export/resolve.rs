@@ -1,6 +1,7 @@
 //! What the rows are read from: paths as a person writes them.
 
 use crate::access::Access;
+use crate::choices::choices;
 use crate::error::{ErrorKind, RestoreError, Result};
 use crate::source::Source;
 use starsnap_catalog::layout::{self, TableLayout};
@@ -47,7 +48,7 @@ impl ExportSource {
             if !(1..=DEEPEST).contains(&below.len()) {
                 return Err(RestoreError::new(
                     ErrorKind::Usage,
-                    "export from",
+                    "read rows from",
                     text,
                     "it is no path into a repository",
                 )
@@ -71,7 +72,7 @@ impl ExportSource {
             }
         }
         let reason = "there is no such directory, and no repository on the way to it";
-        Err(RestoreError::new(ErrorKind::NotFound, "export from", text, reason).advise(
+        Err(RestoreError::new(ErrorKind::NotFound, "read rows from", text, reason).advise(
             "give a table, partition or tablet directory, or a path into a repository: REPOSITORY/LABEL[@TIMESTAMP]/TABLE",
         ))
     }
@@ -100,7 +101,7 @@ async fn directory(path: &Path, repository_name: Option<&str>) -> Result<ExportS
         let shown = path.display().to_string();
         let name = repository_name.map_or_else(|| shown.clone(), |name| format!("{shown} ({name})"));
         let reason = "it is a repository, which may hold many snapshots";
-        return Err(RestoreError::new(ErrorKind::Usage, "export from", name, reason)
+        return Err(RestoreError::new(ErrorKind::Usage, "read rows from", name, reason)
             .advise(format!("add the snapshot's label; `starsnap snapshots {shown}` lists them")));
     }
     let source = Source::directory(path)?;
@@ -140,8 +141,7 @@ fn find_table(source: &Source, name: &str) -> Result<usize> {
     found.ok_or_else(|| {
         let names: Vec<&str> = tables.iter().filter(|table| table.holds_rows()).map(|table| &*table.name).collect();
         let reason = format!("{} has no such table", source.describe());
-        RestoreError::new(ErrorKind::NoSuchObject, "export table", name, reason)
-            .advise(format!("it has {}", names.join(", ")))
+        RestoreError::new(ErrorKind::NoSuchObject, "read table", name, reason).advise(choices(name, &names))
     })
 }
 
@@ -151,7 +151,7 @@ fn find_partition(entry: &TableEntry, name: &str) -> Result<usize> {
     found.ok_or_else(|| {
         let shown = entry.partitions.iter().filter(|partition| partition.kind == PartitionKind::Normal);
         let names: Vec<&str> = shown.map(|partition| &*partition.name).collect();
-        RestoreError::new(ErrorKind::NoSuchObject, "export partition", name, format!("table {} has none", entry.name))
-            .advise(format!("it has {}", names.join(", ")))
+        let reason = format!("table {} has no such partition", entry.name);
+        RestoreError::new(ErrorKind::NoSuchObject, "read partition", name, reason).advise(choices(name, &names))
     })
 }

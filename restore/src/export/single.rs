@@ -41,7 +41,7 @@ pub(super) fn write<W: Write + Send>(
 ) -> Result<(W, Written)> {
     let Some(content) = &plan.content else {
         let reason = "it has no tablets, so that nothing tells its columns";
-        return Err(RestoreError::new(ErrorKind::Unsupported, "export table", &plan.name, reason));
+        return Err(RestoreError::new(ErrorKind::Unsupported, "read table", &plan.name, reason));
     };
     let mut sink = Sink { out: Some(out), encoder: None, stream, shown, options, rows: 0, scan: ScanStats::default() };
     sink.put(Piece::Schema(content.arrow_schema(&plan.name, options)?))?;

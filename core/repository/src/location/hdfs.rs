@@ -1,7 +1,8 @@
 //! A location in HDFS, and everything its properties say. What a cluster's configuration files say is read when the store is first used.
 
-use super::properties::{Secret, distance, invalid};
+use super::properties::{Secret, invalid};
 use crate::error::{ErrorKind, RepositoryError, Result};
+use crate::nearest::distance;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

@@ -1,6 +1,7 @@
 //! The names of `PROPERTIES (…)` in CREATE REPOSITORY, in StarRocks' and in Hadoop's spelling.
 
 use crate::error::{ErrorKind, RepositoryError, Result};
+use crate::nearest::distance;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -196,25 +197,6 @@ fn unknown(name: &str) -> Result<()> {
     Err(invalid(name, &reason).advise("write `aws.s3.…` as in CREATE REPOSITORY, or Hadoop's `fs.s3a.…`"))
 }
 
-/// Edit distance (Levenshtein), of names that were capped.
-pub(super) fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut before = i;
-        let mut left = i + 1;
-        for (y, cell) in b.bytes().zip(row.iter_mut().skip(1)) {
-            let cost = (before + usize::from(x != y)).min(left + 1).min(*cell + 1);
-            before = *cell;
-            *cell = cost;
-            left = cost;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -257,12 +239,5 @@ mod tests {
             assert!(read(&[("fs.s3a.connection.timeout", bad)]).unwrap().time(Setting::IdleTimeout).is_err(), "{bad}");
         }
         assert!(!format!("{:?}", read(&[("aws.s3.secret_key", "hidden")]).unwrap()).contains("hidden"));
-    }
-
-    #[test]
-    fn distances() {
-        for (a, b, far) in [("", "", 0), ("a", "", 1), ("", "ab", 2), ("kitten", "sitting", 3), ("abc", "abc", 0)] {
-            assert_eq!(distance(a, b), far, "{a} {b}");
-        }
     }
 }

@@ -41,6 +41,7 @@ pub(super) enum Cells<'a> {
     Date(&'a PrimitiveArray<Date32Type>),
     DateTime(&'a PrimitiveArray<TimestampMicrosecondType>),
     Decimal128(&'a PrimitiveArray<Decimal128Type>, usize),
+    DecimalV2(&'a PrimitiveArray<Decimal128Type>, usize),
     Decimal256(&'a PrimitiveArray<Decimal256Type>, usize),
     /// LARGEINT.
     Digits(&'a StringArray),
@@ -79,7 +80,8 @@ impl<'a> Cells<'a> {
             DataType::Date32 => array.as_primitive_opt().map(Cells::Date),
             DataType::Timestamp(TimeUnit::Microsecond, None) => array.as_primitive_opt().map(Cells::DateTime),
             DataType::Decimal128(_, scale) => {
-                array.as_primitive_opt().zip(usize::try_from(*scale).ok()).map(|(a, s)| Cells::Decimal128(a, s))
+                let cells = if sql.starts_with("DECIMALV2") { Cells::DecimalV2 } else { Cells::Decimal128 };
+                array.as_primitive_opt().zip(usize::try_from(*scale).ok()).map(|(a, s)| cells(a, s))
             }
             DataType::Decimal256(_, scale) => {
                 array.as_primitive_opt().zip(usize::try_from(*scale).ok()).map(|(a, s)| Cells::Decimal256(a, s))
@@ -140,7 +142,7 @@ impl<'a> Cells<'a> {
             Cells::Float64(array) => *array,
             Cells::Date(array) => *array,
             Cells::DateTime(array) => *array,
-            Cells::Decimal128(array, _) => *array,
+            Cells::Decimal128(array, _) | Cells::DecimalV2(array, _) => *array,
             Cells::Decimal256(array, _) => *array,
             Cells::Digits(array) | Cells::Json(array) => *array,
             Cells::Text(array) | Cells::Varbinary(array) | Cells::Sketch(array) => *array,
@@ -167,7 +169,9 @@ impl<'a> Cells<'a> {
             Cells::Date(_) | Cells::DateTime(_) | Cells::Varbinary(_) | Cells::Sketch(_) => {
                 self.quoted(row, dialect, out);
             }
-            Cells::Decimal128(..) | Cells::Decimal256(..) | Cells::Digits(_) if dialect == Dialect::Json => {
+            Cells::Decimal128(..) | Cells::DecimalV2(..) | Cells::Decimal256(..) | Cells::Digits(_)
+                if dialect == Dialect::Json =>
+            {
                 self.quoted(row, dialect, out);
             }
             Cells::Text(array) => match std::str::from_utf8(array.value(row)) {
@@ -214,17 +218,21 @@ impl<'a> Cells<'a> {
             Cells::Int64(array) => number(array.value(row), out),
             Cells::UInt64(array) => number(array.value(row), out),
             Cells::Float32(array) => match array.value(row) {
-                value if value.is_finite() => number(value, out),
+                value if value.is_finite() => float(value, out),
                 value => out.extend_from_slice(not_finite(f64::from(value))),
             },
             Cells::Float64(array) => match array.value(row) {
-                value if value.is_finite() => number(value, out),
+                value if value.is_finite() => float(value, out),
                 value => out.extend_from_slice(not_finite(value)),
             },
             Cells::Date(array) => out.extend_from_slice(text::date(array.value(row)).as_bytes()),
             Cells::DateTime(array) => out.extend_from_slice(text::datetime(array.value(row)).as_bytes()),
             Cells::Decimal128(array, scale) => {
                 out.extend_from_slice(text::decimal(&array.value(row).to_string(), *scale).as_bytes());
+            }
+            Cells::DecimalV2(array, scale) => {
+                let digits = text::decimal(&array.value(row).to_string(), *scale);
+                out.extend_from_slice(text::without_zeros(&digits).as_bytes());
             }
             Cells::Decimal256(array, scale) => {
                 out.extend_from_slice(text::decimal(&array.value(row).to_string(), *scale).as_bytes());
@@ -283,10 +291,36 @@ fn separate(at: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a number: the shortest text that reads back as the same.
+/// Appends a whole number.
 fn number(value: impl serde::Serialize, out: &mut Vec<u8>) {
-    // A finite number always has a text, and a vector takes it.
+    // A number always has a text, and a vector takes it.
     let _ = serde_json::to_writer(out, &value);
+}
+
+/// Appends a finite FLOAT or DOUBLE: the fewest digits that read back as the same, whole numbers without a point, an exponent of at least
+/// two digits from 1e16 on and below 0.0001.
+fn float(value: impl serde::Serialize, out: &mut Vec<u8>) {
+    let start = out.len();
+    number(value, out);
+    let text = out.get(start..).unwrap_or_default();
+    let digits = start + usize::from(text.starts_with(b"-"));
+    if text.ends_with(b".0") {
+        out.truncate(out.len() - 2);
+    } else if let Some(fraction) = out.get(digits..).and_then(|text| text.strip_prefix(b"0.0000")) {
+        let zeros = fraction.iter().take_while(|digit| **digit == b'0').count();
+        let fraction = fraction.get(zeros..).unwrap_or_default().to_vec();
+        let (first, rest) = fraction.split_at(1.min(fraction.len()));
+        out.truncate(digits);
+        out.extend_from_slice(first);
+        if !rest.is_empty() {
+            out.push(b'.');
+            out.extend_from_slice(rest);
+        }
+        // A vector takes everything.
+        let _ = write!(out, "e-{:02}", zeros + 5);
+    } else if let [.., b'e', b'+' | b'-', _] = text {
+        out.insert(out.len() - 1, b'0');
+    }
 }
 
 fn not_finite(value: f64) -> &'static [u8] {

@@ -39,3 +39,11 @@ pub fn decimal(unscaled: &str, scale: usize) -> String {
     let (whole, fraction) = digits.split_at(digits.len() - scale);
     format!("{sign}{whole}.{fraction}")
 }
+
+/// A decimal without the zeros that say nothing behind its point, as StarRocks prints DECIMALV2.
+pub fn without_zeros(text: &str) -> &str {
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.'),
+        false => text,
+    }
+}
