@@ -55,7 +55,7 @@ pub struct ExportOptions {
     pub physical: bool,
     /// The rollup or synchronous materialized view to read instead of the base index.
     pub index: Option<String>,
-    /// Tablets worked on at once; at least 1.
+    /// Tablets worked on at once, at least 1; where there are fewer, several threads encode one Parquet file.
     pub workers: usize,
 }
 

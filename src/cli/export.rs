@@ -46,7 +46,7 @@ pub struct ExportArgs {
     /// Read this rollup or synchronous materialized view instead of the table's base index
     #[arg(long, value_name = "NAME")]
     pub index: Option<String>,
-    /// Tablets worked on at once [default: the number of processors]
+    /// Threads: tablets worked on at once; where there are fewer, several encode one Parquet file [default: the number of processors]
     #[arg(long, value_name = "N")]
     pub workers: Option<NonZeroUsize>,
     /// Between CSV fields; \t and \xHH stand for bytes

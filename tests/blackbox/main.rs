@@ -21,6 +21,7 @@ mod limits;
 mod listing;
 mod locations;
 mod looking;
+mod memory;
 mod mounting;
 mod remote;
 mod remote_copies;

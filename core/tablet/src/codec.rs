@@ -57,25 +57,42 @@ impl Codec {
 
     /// Expands `body` to exactly `len` bytes.
     pub(crate) fn decompress(self, body: &[u8], len: usize) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        self.decompress_into(body, len, &mut out)?;
+        Ok(out)
+    }
+
+    /// The same, in place of what is in `out`.
+    pub(crate) fn decompress_into(self, body: &[u8], len: usize, out: &mut Vec<u8>) -> Result<()> {
         if len > body.len().saturating_mul(self.max_ratio()).saturating_add(64) {
             let is = body.len();
             return Err(TabletError::damaged(format!("{is} bytes cannot be {len} bytes in {}", self.name())));
         }
-        let mut out = vec![0; len];
+        resize(out, len);
+        let out = out.as_mut_slice();
         let expanded = match self {
             Codec::None => Err(TabletError::damaged(format!("{} bytes stored for {len}", body.len()))),
-            Codec::Snappy => snap::raw::Decoder::new().decompress(body, &mut out).map_err(|e| failed(self, e)),
-            Codec::Lz4 => lz4_block(body, &mut out),
-            Codec::Lz4Frame => lz4_frame(body, &mut out),
-            Codec::Zlib => read_all(flate2::read::ZlibDecoder::new(body), &mut out).map_err(|e| failed(self, e)),
-            Codec::Gzip => read_all(flate2::read::GzDecoder::new(body), &mut out).map_err(|e| failed(self, e)),
-            Codec::Zstd => zstd::bulk::decompress_to_buffer(body, out.as_mut_slice()).map_err(|e| failed(self, e)),
+            Codec::Snappy => snap::raw::Decoder::new().decompress(body, out).map_err(|e| failed(self, e)),
+            Codec::Lz4 => lz4_block(body, out),
+            Codec::Lz4Frame => lz4_frame(body, out),
+            Codec::Zlib => read_all(flate2::read::ZlibDecoder::new(body), out).map_err(|e| failed(self, e)),
+            Codec::Gzip => read_all(flate2::read::GzDecoder::new(body), out).map_err(|e| failed(self, e)),
+            Codec::Zstd => zstd::bulk::decompress_to_buffer(body, out).map_err(|e| failed(self, e)),
         }?;
         if expanded == len {
-            Ok(out)
+            Ok(())
         } else {
             Err(TabletError::damaged(format!("{} expands to {expanded} bytes instead of {len}", self.name())))
         }
+    }
+}
+
+/// Gives `out` that length, for bytes that are all about to be written: what is there already is not set to zero first.
+pub(crate) fn resize(out: &mut Vec<u8>, len: usize) {
+    if out.capacity() < len {
+        *out = vec![0; len];
+    } else {
+        out.resize(len, 0);
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use arrow_array::{Array, ArrayRef};
-use arrow_buffer::{BooleanBuffer, NullBuffer};
+use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer};
 
 use crate::error::{Result, TabletError, Within};
 use crate::proto::segment::ColumnMetaPb;
@@ -23,6 +23,9 @@ pub(crate) trait ColumnReader: Send {
 
     /// Passes over the next `rows` rows.
     fn skip(&mut self, rows: u64) -> Result<()>;
+
+    /// Lets go of pages and dictionaries, which are read again when more rows are wanted.
+    fn park(&mut self);
 }
 
 /// What a column is read from.
@@ -159,10 +162,33 @@ pub(crate) fn open(context: &Context, meta: &ColumnMetaPb, ty: &LogicalType) -> 
 
 /// Null flags, one byte per row and empty if there are none, as Arrow wants them.
 fn null_buffer(flags: &[u8]) -> Option<NullBuffer> {
-    if !flags.contains(&1) && flags.iter().all(|&f| f == 0) {
+    if !any_set(flags) {
         return None;
     }
-    Some(NullBuffer::new(BooleanBuffer::collect_bool(flags.len(), |at| flags[at] == 0)))
+    let mut valid = Vec::with_capacity(flags.len().div_ceil(8));
+    let (eights, rest) = flags.as_chunks::<8>();
+    valid.extend(eights.iter().map(|eight| !set_bits(*eight)));
+    if !rest.is_empty() {
+        let mut eight = [0; 8];
+        eight[..rest.len()].copy_from_slice(rest);
+        valid.push(!set_bits(eight));
+    }
+    Some(NullBuffer::new(BooleanBuffer::new(Buffer::from_vec(valid), 0, flags.len())))
+}
+
+/// Whether any byte is not zero. Looks at all of them, which is quicker than to stop at the first.
+fn any_set(flags: &[u8]) -> bool {
+    flags.iter().fold(0, |all, flag| all | flag) != 0
+}
+
+/// A bit for each byte, the first the lowest, set where the byte is not zero.
+fn set_bits(bytes: [u8; 8]) -> u8 {
+    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+    let bytes = u64::from_le_bytes(bytes);
+    // The highest bit of each byte that is not zero, moved to its lowest, without carries between bytes.
+    let set = (((bytes & LOW) + LOW) | bytes) & !LOW;
+    // Adds copies so shifted that the bit of byte n comes to stand at 56 + n, and no two at the same place.
+    ((set >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8
 }
 
 /// Reads a helper column of flags (1 means NULL), stored as TINYINT or, up to 3.1.0, as BOOLEAN.
@@ -179,4 +205,22 @@ fn read_null_flags(reader: &mut dyn ColumnReader, rows: usize) -> Result<Option<
         _ => return Err(TabletError::damaged("null flags that are neither TINYINT nor BOOLEAN")),
     };
     Ok(Some(NullBuffer::new(valid)).filter(|n| n.null_count() > 0))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_flag_has_its_bit(flags in proptest::collection::vec(prop_oneof![Just(0u8), Just(1), Just(128), any::<u8>()], 0..300)) {
+            let nulls = null_buffer(&flags);
+            prop_assert_eq!(nulls.as_ref().map_or(0, NullBuffer::null_count), flags.iter().filter(|&&f| f != 0).count());
+            for (at, &flag) in flags.iter().enumerate() {
+                prop_assert_eq!(nulls.as_ref().is_none_or(|n| n.is_valid(at)), flag == 0);
+            }
+        }
+    }
 }

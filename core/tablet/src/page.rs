@@ -24,6 +24,11 @@ pub(crate) struct Page {
 impl Page {
     /// Parses the bytes that a page pointer spans: body, footer message, its length, CRC32C of all before.
     pub fn parse(raw: &[u8], codec: Codec) -> Result<Self> {
+        Self::parse_into(raw, codec, Vec::new())
+    }
+
+    /// The same, with the memory of `body` for the body.
+    pub fn parse_into(raw: &[u8], codec: Codec, mut body: Vec<u8>) -> Result<Self> {
         let short = || TabletError::damaged(format!("a page of {} bytes", raw.len()));
         let (covered, crc) = raw.split_last_chunk::<4>().ok_or_else(short)?;
         let (is, says) = (crc32c::crc32c(covered), u32::from_le_bytes(*crc));
@@ -32,14 +37,19 @@ impl Page {
         }
         let (front, len) = covered.split_last_chunk::<4>().ok_or_else(short)?;
         let body_len = front.len().checked_sub(u32::from_le_bytes(*len) as usize).ok_or_else(short)?;
-        let (body, footer) = front.split_at(body_len);
+        let (stored, footer) = front.split_at(body_len);
         let footer: PageFooterPb = proto::decode(footer, "PageFooterPB")?;
         let len = footer.uncompressed_size.unwrap_or(0);
         if len > MAX_PAGE_LEN {
             return Err(TabletError::damaged(format!("a page body of {len} bytes")));
         }
         // Nothing else tells whether a body is compressed.
-        let body = if len as usize == body.len() { body.to_vec() } else { codec.decompress(body, len as usize)? };
+        if len as usize == stored.len() {
+            body.clear();
+            body.extend_from_slice(stored);
+        } else {
+            codec.decompress_into(stored, len as usize, &mut body)?;
+        }
         Ok(Page { body, footer })
     }
 

@@ -10,6 +10,7 @@ mod tests;
 use crate::error::Result;
 use crate::types::{BitmapAs, HllAs, LargeIntAs, ReadOptions, TextAs};
 use arrow_array::RecordBatch;
+use arrow_buffer::NullBuffer;
 use arrow_schema::Schema;
 use cells::{Cells, Dialect};
 use std::ops::Range;
@@ -73,7 +74,9 @@ impl TextFormat {
             TextFormat::Csv(_) => Vec::new(),
             TextFormat::JsonLines => batch.schema_ref().fields().iter().map(|field| member(field.name())).collect(),
         };
-        Ok(Lines { format: self, columns: cells::columns(batch)?, names })
+        let columns = cells::columns(batch)?;
+        let nulls = columns.iter().map(Cells::nulls).collect();
+        Ok(Lines { format: self, columns, nulls, names })
     }
 }
 
@@ -81,6 +84,7 @@ impl TextFormat {
 pub struct Lines<'a> {
     format: &'a TextFormat,
     columns: Vec<Cells<'a>>,
+    nulls: Vec<Option<&'a NullBuffer>>,
     /// `"name":` of each column, for JSON.
     names: Vec<Vec<u8>>,
 }
@@ -89,7 +93,7 @@ impl Lines<'_> {
     /// Appends the lines of `rows`, which must be rows of the batch.
     pub fn write(&self, rows: Range<usize>, out: &mut Vec<u8>) {
         match self.format {
-            TextFormat::Csv(options) => csv::lines(options, &self.columns, rows, out),
+            TextFormat::Csv(options) => csv::lines(options, &self.columns, &self.nulls, rows, out),
             TextFormat::JsonLines => self.json(rows, out),
         }
     }
@@ -97,12 +101,16 @@ impl Lines<'_> {
     fn json(&self, rows: Range<usize>, out: &mut Vec<u8>) {
         for row in rows {
             out.push(b'{');
-            for (at, (name, cells)) in self.names.iter().zip(&self.columns).enumerate() {
+            for (at, ((name, cells), nulls)) in self.names.iter().zip(&self.columns).zip(&self.nulls).enumerate() {
                 if at > 0 {
                     out.push(b',');
                 }
                 out.extend_from_slice(name);
-                cells.write(row, Dialect::Json, out);
+                if nulls.is_some_and(|nulls| nulls.is_null(row)) {
+                    out.extend_from_slice(b"null");
+                } else {
+                    cells.write_value(row, Dialect::Json, out);
+                }
             }
             out.extend_from_slice(b"}\n");
         }

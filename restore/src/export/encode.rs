@@ -1,27 +1,24 @@
 //! Batches into one file of any format.
 
+mod parquet;
+mod team;
+
+use self::parquet::ParquetFile;
 use super::format::Format;
 use super::tablet::tablet_error;
 use crate::error::{ErrorKind, RestoreError, Result};
+use ::parquet::errors::ParquetError;
 use arrow_array::RecordBatch;
 use arrow_ipc::writer::{FileWriter, StreamWriter};
 use arrow_schema::{ArrowError, SchemaRef};
-use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::errors::ParquetError;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use starsnap_tablet::render::TextFormat;
 use std::io::{self, Write};
 
-/// Rows in a Parquet row group, at most: enough for a good dictionary, few enough that readers have several groups to share out.
-const ROW_GROUP_ROWS: usize = 1 << 20;
-/// Of all columns' pages that a file is being written with, and as much of dictionaries.
-const PAGES_BYTES: usize = 64 << 20;
-
 /// Writes one file.
 pub(super) enum Encoder<W: Write + Send> {
-    Text(TextFormat, W),
-    Parquet(Box<ArrowWriter<Noted<W>>>),
+    /// With a buffer for the lines of a batch.
+    Text(TextFormat, W, Vec<u8>),
+    Parquet(Box<ParquetFile<W>>),
     File(Box<FileWriter<W>>),
     Stream(Box<StreamWriter<W>>),
 }
@@ -33,6 +30,8 @@ pub(super) struct EncoderOptions<'a> {
     pub(super) stream: bool,
     /// Encoded bytes of a Parquet row group, which is kept in memory until it is full.
     pub(super) group_bytes: usize,
+    /// Threads that may encode a Parquet file, the one that writes it included.
+    pub(super) threads: usize,
     /// What the file is called in messages.
     pub(super) shown: &'a str,
 }
@@ -41,8 +40,8 @@ impl<W: Write + Send> Encoder<Counter<W>> {
     /// Bytes of the file so far; of a Parquet row group that is not written yet, as many as it will have by estimate.
     pub(super) fn size(&self) -> u64 {
         match self {
-            Encoder::Text(_, out) => out.bytes,
-            Encoder::Parquet(writer) => (writer.bytes_written() + writer.in_progress_size()) as u64,
+            Encoder::Text(_, out, _) => out.bytes,
+            Encoder::Parquet(file) => file.size(),
             Encoder::File(writer) => writer.get_ref().bytes,
             Encoder::Stream(writer) => writer.get_ref().bytes,
         }
@@ -79,7 +78,7 @@ impl<W: Write + Send> Encoder<W> {
         let shown = options.shown;
         if let Some(text) = options.format.text() {
             out.write_all(&text.header(schema)).map_err(|error| write_error(shown, error))?;
-            return Ok(Encoder::Text(text, out));
+            return Ok(Encoder::Text(text, out, Vec::new()));
         }
         Ok(match options.format {
             Format::Arrow if options.stream => {
@@ -90,36 +89,20 @@ impl<W: Write + Send> Encoder<W> {
                 let writer = FileWriter::try_new(out, schema).map_err(|error| arrow_error(shown, error))?;
                 Encoder::File(Box::new(writer))
             }
-            _ => {
-                // Every column has a page and a dictionary under way.
-                let page_bytes = (PAGES_BYTES / schema.fields().len().max(1)).clamp(64 << 10, 1 << 20);
-                let properties = WriterProperties::builder()
-                    .set_data_page_size_limit(page_bytes)
-                    .set_dictionary_page_size_limit(page_bytes)
-                    .set_compression(Compression::ZSTD(ZstdLevel::default()))
-                    .set_statistics_enabled(EnabledStatistics::Page)
-                    .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-                    .set_max_row_group_bytes(Some(options.group_bytes.max(1)))
-                    .set_created_by(format!("starsnap {}", env!("CARGO_PKG_VERSION")))
-                    .build();
-                let out = Noted { out, failed: None };
-                let writer = ArrowWriter::try_new(out, schema.clone(), Some(properties));
-                Encoder::Parquet(Box::new(writer.map_err(|error| parquet_error(shown, error, None))?))
-            }
+            _ => Encoder::Parquet(Box::new(ParquetFile::new(out, schema, options)?)),
         })
     }
 
     /// Writes the rows of a batch.
     pub(super) fn write(&mut self, batch: &RecordBatch, shown: &str) -> Result<()> {
         match self {
-            Encoder::Text(text, out) => {
-                let lines = text.lines(batch).map_err(|error| tablet_error(shown, error))?;
-                out.write_all(&lines).map_err(|error| write_error(shown, error))
+            Encoder::Text(text, out, lines) => {
+                lines.clear();
+                let of = text.of(batch).map_err(|error| tablet_error(shown, error))?;
+                of.write(0..batch.num_rows(), lines);
+                out.write_all(lines).map_err(|error| write_error(shown, error))
             }
-            Encoder::Parquet(writer) => {
-                let written = writer.write(batch);
-                written.map_err(|error| parquet_error(shown, error, writer.inner_mut().failed.take()))
-            }
+            Encoder::Parquet(file) => file.write(batch, shown),
             Encoder::File(writer) => writer.write(batch).map_err(|error| arrow_error(shown, error)),
             Encoder::Stream(writer) => writer.write(batch).map_err(|error| arrow_error(shown, error)),
         }
@@ -128,7 +111,7 @@ impl<W: Write + Send> Encoder<W> {
     /// Writes lines that were made elsewhere.
     pub(super) fn write_lines(&mut self, lines: &[u8], shown: &str) -> Result<()> {
         match self {
-            Encoder::Text(_, out) => out.write_all(lines).map_err(|error| write_error(shown, error)),
+            Encoder::Text(_, out, _) => out.write_all(lines).map_err(|error| write_error(shown, error)),
             _ => Err(RestoreError::new(ErrorKind::Io, "write", shown, "lines for a format that has none")),
         }
     }
@@ -136,12 +119,8 @@ impl<W: Write + Send> Encoder<W> {
     /// Writes what stands after the rows, and gives the output back.
     pub(super) fn finish(self, shown: &str) -> Result<W> {
         let mut out = match self {
-            Encoder::Text(_, out) => out,
-            Encoder::Parquet(mut writer) => {
-                let flushed = writer.flush();
-                flushed.map_err(|error| parquet_error(shown, error, writer.inner_mut().failed.take()))?;
-                writer.into_inner().map_err(|error| parquet_error(shown, error, None))?.out
-            }
+            Encoder::Text(_, out, _) => out,
+            Encoder::Parquet(file) => file.finish(shown)?,
             Encoder::File(writer) => writer.into_inner().map_err(|error| arrow_error(shown, error))?,
             Encoder::Stream(writer) => writer.into_inner().map_err(|error| arrow_error(shown, error))?,
         };
@@ -151,12 +130,24 @@ impl<W: Write + Send> Encoder<W> {
 }
 
 /// Keeps the error of the output, which the Parquet writer turns into text: a full disk must be told from a bug.
-pub(super) struct Noted<W> {
+struct Noted<W> {
     out: W,
     failed: Option<io::Error>,
 }
 
 impl<W: Write> Noted<W> {
+    fn new(out: W) -> Self {
+        Noted { out, failed: None }
+    }
+
+    fn take_failure(&mut self) -> Option<io::Error> {
+        self.failed.take()
+    }
+
+    fn into_inner(self) -> W {
+        self.out
+    }
+
     fn note<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
         result.inspect_err(|error| {
             let kept = error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error);

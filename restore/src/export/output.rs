@@ -22,6 +22,8 @@ const MEMORY: usize = 320 << 20;
 const TABLET_MEMORY: usize = 16 << 20;
 const COLUMN_MEMORY: usize = 1 << 20;
 const BUFFER: usize = 256 << 10;
+/// Threads that encode one file, at most: reading, which is one thread's work, would not keep more of them busy.
+const MAX_ENCODERS: usize = 8;
 
 /// Writes a table's tablets as `dir/<table>/<partition>/<tablet>.<extension>`, tablets in parallel. The table's directory appears when all are
 /// there. What an interrupted run of the same export has finished is kept.
@@ -65,6 +67,8 @@ fn tablets(
     let wanted = if options.limit.is_some() { 1 } else { options.workers.max(1) };
     let workers = at_once(content, wanted);
     let group_bytes = (GROUPS_BYTES / workers).max(8 << 20);
+    // Processors that get no tablet of their own help with the encoding of others'.
+    let threads = encoders(options, workers.min(units.len()));
     let left = std::sync::Mutex::new(options.limit);
     let results = parallel(&units, workers, |(at, unit)| {
         let limit = left.lock().map_or(None, |left| *left);
@@ -72,7 +76,7 @@ fn tablets(
             job.advance(plan, *at, u64::MAX, &mut 0);
             return Ok(Written::default());
         }
-        let one = TabletParts { plan, content, at: *at, unit, limit, group_bytes, staging, journals };
+        let one = TabletParts { plan, content, at: *at, unit, limit, group_bytes, threads, staging, journals };
         let done = one.write(options, job)?;
         if let Ok(mut left) = left.lock() {
             *left = left.map(|left| left.saturating_sub(done.rows));
@@ -86,6 +90,11 @@ fn tablets(
 /// How many tablets may be worked on at once, so that memory is bounded: fewer where there are many columns.
 pub(super) fn at_once(content: &Content, wanted: usize) -> usize {
     wanted.min((MEMORY / (TABLET_MEMORY + content.width() * COLUMN_MEMORY)).max(1))
+}
+
+/// How many threads may encode each of so many files that are written at once.
+pub(super) fn encoders(options: &ExportOptions, files: usize) -> usize {
+    (options.workers / files.max(1)).clamp(1, MAX_ENCODERS)
 }
 
 pub(super) fn remove_journals(journals: &Path) -> Result<()> {

@@ -31,6 +31,8 @@ pub(super) struct TabletParts<'a> {
     pub(super) unit: &'a Unit,
     pub(super) limit: Option<u64>,
     pub(super) group_bytes: usize,
+    /// Threads that may encode its files.
+    pub(super) threads: usize,
     pub(super) staging: &'a Path,
     /// Where it is noted which parts are whole.
     pub(super) journals: &'a Path,
@@ -135,8 +137,15 @@ impl TabletParts<'_> {
         std::fs::create_dir_all(parent).map_err(|error| RestoreError::io("make", parent, error))?;
         let shown = path.display().to_string();
         let file = File::create(&path).map_err(|error| RestoreError::io("write", &path, error))?;
-        let settings =
-            EncoderOptions { format: &options.format, stream: false, group_bytes: self.group_bytes, shown: &shown };
+        // Of what several threads encode, the size is not known after each batch.
+        let threads = if matches!(options.split, Split::Bytes(_)) { 1 } else { self.threads };
+        let settings = EncoderOptions {
+            format: &options.format,
+            stream: false,
+            group_bytes: self.group_bytes,
+            threads,
+            shown: &shown,
+        };
         let out = Counter::new(BufWriter::with_capacity(BUFFER, file));
         Ok(Part { encoder: Encoder::new(out, &rows.schema, &settings)?, rows: 0, shown })
     }

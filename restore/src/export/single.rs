@@ -1,7 +1,7 @@
 //! All rows of a table into one output, in the table's order, while tablets are read in parallel.
 
 use super::encode::{Encoder, EncoderOptions};
-use super::output::at_once;
+use super::output::{at_once, encoders};
 use super::plan::{Content, TablePlan};
 use super::tablet::tablet_error;
 use super::{ExportOptions, Job, Written, at_most};
@@ -210,6 +210,7 @@ impl<W: Write + Send> Sink<'_, W> {
                     format: &self.options.format,
                     stream: self.stream,
                     group_bytes: GROUP_BYTES,
+                    threads: encoders(self.options, 1),
                     shown,
                 };
                 self.encoder = Some(Encoder::new(out, &schema, &options)?);

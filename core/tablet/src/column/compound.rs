@@ -152,6 +152,11 @@ impl Repeated {
         }
         Ok(elements)
     }
+
+    fn park(&mut self) {
+        self.nulls.iter_mut().for_each(|nulls| nulls.park());
+        self.sizes.park();
+    }
 }
 
 fn total(offsets: &OffsetBuffer<i32>) -> usize {
@@ -174,6 +179,11 @@ impl ColumnReader for ArrayReader {
     fn skip(&mut self, rows: u64) -> Result<()> {
         let elements = self.rows.skip(rows)?;
         self.element.skip(elements)
+    }
+
+    fn park(&mut self) {
+        self.rows.park();
+        self.element.park();
     }
 }
 
@@ -205,6 +215,12 @@ impl ColumnReader for MapReader {
         self.key.skip(entries)?;
         self.value.skip(entries)
     }
+
+    fn park(&mut self) {
+        self.rows.park();
+        self.key.park();
+        self.value.park();
+    }
 }
 
 struct StructReader {
@@ -229,5 +245,9 @@ impl ColumnReader for StructReader {
 
     fn skip(&mut self, rows: u64) -> Result<()> {
         self.readers.iter_mut().chain(&mut self.nulls).try_for_each(|r| r.skip(rows))
+    }
+
+    fn park(&mut self) {
+        self.readers.iter_mut().chain(&mut self.nulls).for_each(|r| r.park());
     }
 }

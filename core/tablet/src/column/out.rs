@@ -32,6 +32,9 @@ pub(crate) trait Out: Send {
     /// Bytes of one stored element; 0 for strings.
     fn element(&self) -> usize;
 
+    /// Makes room for so many rows.
+    fn reserve(&mut self, rows: usize);
+
     /// Appends a value for each row. `nulls` has a flag per row, or is empty if no row is NULL. If `dense`, NULL rows have a
     /// value too, which means nothing.
     fn push(&mut self, values: Values<'_>, nulls: &[u8], dense: bool) -> Result<()>;
@@ -101,6 +104,10 @@ impl<S: Stored> Out for FixedOut<S> {
         S::SIZE
     }
 
+    fn reserve(&mut self, rows: usize) {
+        self.values.reserve(rows);
+    }
+
     fn push(&mut self, values: Values<'_>, nulls: &[u8], dense: bool) -> Result<()> {
         let Values::Fixed(bytes) = values else { return Err(mismatch()) };
         let elements = bytes.chunks_exact(S::SIZE);
@@ -156,6 +163,10 @@ impl Out for BoolOut {
         1
     }
 
+    fn reserve(&mut self, rows: usize) {
+        self.values.reserve(rows);
+    }
+
     fn push(&mut self, values: Values<'_>, nulls: &[u8], dense: bool) -> Result<()> {
         let Values::Fixed(bytes) = values else { return Err(mismatch()) };
         if nulls.is_empty() {
@@ -191,53 +202,103 @@ struct BinaryOut {
     content: Content,
     offsets: Vec<i32>,
     data: Vec<u8>,
+    /// Where the values that are being appended are; used again and again.
+    places: Vec<(u32, u32)>,
+}
+
+/// Strings of up to so many bytes are short.
+const SHORT: usize = 16;
+
+fn too_long() -> TabletError {
+    TabletError::unrepresentable("more than 2 GiB of strings in one batch; read fewer rows at a time")
 }
 
 impl BinaryOut {
     fn new(content: Content) -> Self {
-        BinaryOut { content, offsets: vec![0], data: Vec::new() }
+        BinaryOut { content, offsets: vec![0], data: Vec::new(), places: Vec::new() }
     }
 
-    fn end_value(&mut self) -> Result<()> {
-        let end = i32::try_from(self.data.len()).map_err(|_| {
-            TabletError::unrepresentable("more than 2 GiB of strings in one batch; read fewer rows at a time")
-        })?;
-        self.offsets.push(end);
-        Ok(())
-    }
-
-    fn push_value(&mut self, value: &[u8]) -> Result<()> {
-        match self.content {
-            Content::Verbatim => self.data.extend_from_slice(value),
-            Content::Char => {
-                let len = value.iter().position(|&b| b == 0).unwrap_or(value.len());
-                self.data.extend_from_slice(&value[..len]);
-            }
-            Content::Json => json::text::write(value, &mut self.data)?,
-        }
-        self.end_value()
-    }
-
-    fn push_rows<'a>(
+    /// Appends a value for each row; `bounds` tells where in `strings` value n is, of `count`.
+    fn push_rows(
         &mut self,
-        mut value: impl FnMut(usize) -> Option<&'a [u8]>,
+        strings: &BinaryPlain,
+        bounds: impl Fn(usize) -> Option<(u32, u32)>,
         count: usize,
         nulls: &[u8],
         dense: bool,
     ) -> Result<()> {
-        let rows = if nulls.is_empty() { count } else { nulls.len() };
-        self.offsets.reserve(rows);
-        let mut at = 0;
-        for row in 0..rows {
-            let null = nulls.get(row).is_some_and(|&n| n != 0);
-            if null {
-                self.end_value()?;
-                at += usize::from(dense);
-            } else {
-                self.push_value(value(at).ok_or_else(few_values)?)?;
-                at += 1;
-            }
+        self.places.clear();
+        // As with numbers, that there is no such value is noted, and no reason to stop.
+        let mut all = true;
+        let mut place = |at: usize| {
+            let place = bounds(at);
+            all &= place.is_some();
+            place.unwrap_or_default()
+        };
+        if nulls.is_empty() {
+            self.places.extend((0..count).map(place));
+        } else {
+            let mut at = 0;
+            self.places.extend(nulls.iter().map(|&null| {
+                let here = at;
+                at += usize::from(dense || null == 0);
+                // What is at the same place as its own end is nothing.
+                if null == 0 { place(here) } else { (0, 0) }
+            }));
         }
+        if !all {
+            return Err(few_values());
+        }
+        match self.content {
+            Content::Json => self.append_json(strings.body(), nulls),
+            Content::Char => {
+                for (start, end) in &mut self.places {
+                    let padded = strings.body().get(*start as usize..*end as usize).unwrap_or_default();
+                    let len = padded.iter().position(|&b| b == 0).unwrap_or(padded.len());
+                    *end = *start + len as u32;
+                }
+                self.append_places(strings.body())
+            }
+            Content::Verbatim => self.append_places(strings.body()),
+        }
+    }
+
+    fn append_json(&mut self, body: &[u8], nulls: &[u8]) -> Result<()> {
+        for (row, &(start, end)) in self.places.iter().enumerate() {
+            if nulls.get(row).is_none_or(|&null| null == 0) {
+                json::text::write(body.get(start as usize..end as usize).ok_or_else(few_values)?, &mut self.data)?;
+            }
+            self.offsets.push(i32::try_from(self.data.len()).map_err(|_| too_long())?);
+        }
+        Ok(())
+    }
+
+    /// Appends the bytes at [`Self::places`] of `body`.
+    fn append_places(&mut self, body: &[u8]) -> Result<()> {
+        let begin = self.data.len();
+        let bytes: usize = self.places.iter().map(|(start, end)| (end - start) as usize).sum();
+        let end = begin + bytes;
+        i32::try_from(end).map_err(|_| too_long())?;
+        // Short strings are copied as if they were of a fixed length, which takes no call and no loop; what is too much of each
+        // is overwritten by the next.
+        self.data.resize(end + SHORT, 0);
+        let mut at = begin;
+        for &(start, end) in &self.places {
+            let (start, end) = (start as usize, end as usize);
+            let len = end - start;
+            let short = body.get(start..).and_then(|body| body.first_chunk::<SHORT>()).filter(|_| len <= SHORT);
+            let to = self.data.get_mut(at..).unwrap_or_default();
+            match (short, to.first_chunk_mut::<SHORT>()) {
+                (Some(short), Some(to)) => *to = *short,
+                _ => {
+                    let to = to.get_mut(..len).ok_or_else(few_values)?;
+                    to.copy_from_slice(body.get(start..end).ok_or_else(few_values)?);
+                }
+            }
+            at += len;
+            self.offsets.push(at as i32);
+        }
+        self.data.truncate(end);
         Ok(())
     }
 }
@@ -247,25 +308,28 @@ impl Out for BinaryOut {
         0
     }
 
+    fn reserve(&mut self, rows: usize) {
+        self.offsets.reserve(rows);
+    }
+
     fn push(&mut self, values: Values<'_>, nulls: &[u8], dense: bool) -> Result<()> {
         match values {
             Values::Strings { page, from, to } if nulls.is_empty() && self.content == Content::Verbatim => {
                 let (bytes, bounds) = page.run(from, to).ok_or_else(few_values)?;
-                if i32::try_from(self.data.len() + bytes.len()).is_err() {
-                    return Err(TabletError::unrepresentable(
-                        "more than 2 GiB of strings in one batch; read fewer rows at a time",
-                    ));
-                }
+                i32::try_from(self.data.len() + bytes.len()).map_err(|_| too_long())?;
                 // Both ends fit in an i32 as was just seen, so every offset between them does.
                 let shift = self.data.len() as i64 - i64::from(bounds.first().copied().unwrap_or(0));
                 self.offsets.extend(bounds.iter().skip(1).map(|&bound| (i64::from(bound) + shift) as i32));
                 self.data.extend_from_slice(bytes);
                 Ok(())
             }
-            Values::Strings { page, from, to } => self.push_rows(|at| page.get(from + at), to - from, nulls, dense),
+            Values::Strings { page, from, to } => {
+                self.push_rows(page, |at| page.bounds(from + at).filter(|_| at < to - from), to - from, nulls, dense)
+            }
             Values::Codes { codes, dictionary } => {
-                let code = |at: usize| Some(u32::from_le_bytes(*codes.get(at * 4..)?.first_chunk()?) as usize);
-                self.push_rows(|at| dictionary.get(code(at)?), codes.len() / 4, nulls, dense)
+                let (codes, _) = codes.as_chunks::<4>();
+                let bounds = |at: usize| dictionary.bounds(u32::from_le_bytes(*codes.get(at)?) as usize);
+                self.push_rows(dictionary, bounds, codes.len(), nulls, dense)
             }
             Values::Fixed(_) => Err(mismatch()),
         }

@@ -14,11 +14,14 @@ use crate::page::{self, DataPage, Nulls, OrdinalIndex};
 use crate::proto::segment::{ColumnMetaPb, PagePointerPb};
 
 use super::out::{Out, Values};
-use super::{ColumnReader, Context, null_buffer, stored};
+use super::{ColumnReader, Context, any_set, null_buffer, stored};
 
 /// Pages that stand next to each other are fetched together: at first this many bytes, then twice as many each time (up to [`Context::max_fetch`]), so that
 /// little is fetched in vain where only a few rows are wanted.
 const FIRST_FETCH_LEN: u64 = 32 << 10;
+
+/// Values that room is made for before they are seen: elements of nested columns are as many as the sizes claim.
+const MAX_RESERVE: usize = 64 << 10;
 
 pub(crate) struct ScalarReader {
     pages: Pages,
@@ -27,6 +30,8 @@ pub(crate) struct ScalarReader {
     cursor: Option<Cursor>,
     /// Ordinal of the next row.
     ordinal: u64,
+    /// How many rows lie between there and the row that is really the next, since the reader was parked.
+    parked: u64,
 }
 
 impl ScalarReader {
@@ -44,6 +49,7 @@ impl ScalarReader {
             code_len: if meta.r#type == Some(stored::SMALLINT) { 2 } else { 4 },
             dictionary_page: meta.dict_page,
             dictionary: None,
+            spare: Spare::default(),
         };
         let pages = Pages {
             context: context.clone(),
@@ -54,13 +60,16 @@ impl ScalarReader {
             fetched_at: 0,
             fetch_len: FIRST_FETCH_LEN,
         };
-        Ok(ScalarReader { pages, decoder, out, cursor: None, ordinal: 0 })
+        Ok(ScalarReader { pages, decoder, out, cursor: None, ordinal: 0, parked: 0 })
     }
 
     /// Makes the cursor stand on a row that is still to be read.
     fn advance(&mut self) -> Result<&mut Cursor> {
         while self.cursor.as_ref().is_none_or(|c| c.left == 0) {
-            let (page, offset) = self.pages.next_page(self.ordinal)?;
+            if let Some(cursor) = self.cursor.take() {
+                self.decoder.spare.take_back(cursor);
+            }
+            let (page, offset) = self.pages.next_page(self.ordinal, self.decoder.spare.give())?;
             self.cursor = Some(self.decoder.cursor(page).within(|| format!("page at {offset}"))?);
         }
         self.cursor.as_mut().ok_or_else(|| TabletError::damaged("no page"))
@@ -69,16 +78,20 @@ impl ScalarReader {
 
 impl ColumnReader for ScalarReader {
     fn read(&mut self, rows: usize) -> Result<ArrayRef> {
+        if self.parked > 0 {
+            self.skip(0)?;
+        }
         let mut all_nulls = Vec::new();
         let mut nulls = Vec::new();
         let mut done = 0;
+        self.out.reserve(rows.min(MAX_RESERVE));
         while done < rows {
             self.advance()?;
             let Some(cursor) = self.cursor.as_mut() else { break };
             let take = cursor.left.min((rows - done) as u64) as usize;
             nulls.clear();
             cursor.read(take, &mut nulls, self.out.as_mut())?;
-            if nulls.contains(&1) || nulls.iter().any(|&n| n != 0) {
+            if any_set(&nulls) {
                 all_nulls.resize(done, 0);
                 all_nulls.extend_from_slice(&nulls);
             }
@@ -91,7 +104,18 @@ impl ColumnReader for ScalarReader {
         self.out.finish(null_buffer(&all_nulls))
     }
 
+    fn park(&mut self) {
+        let next = self.ordinal + self.parked;
+        self.cursor = None;
+        self.decoder.dictionary = None;
+        self.decoder.spare = Spare::default();
+        self.pages.let_go();
+        self.ordinal = self.pages.seek(next).min(next);
+        self.parked = next - self.ordinal;
+    }
+
     fn skip(&mut self, rows: u64) -> Result<()> {
+        let rows = rows.saturating_add(std::mem::take(&mut self.parked));
         let target = self.ordinal.saturating_add(rows);
         if self.cursor.as_ref().is_none_or(|c| c.left < rows) {
             self.cursor = None;
@@ -137,8 +161,8 @@ struct Pages {
 }
 
 impl Pages {
-    /// Reads the next page, which must start at `ordinal`.
-    fn next_page(&mut self, ordinal: u64) -> Result<(DataPage, u64)> {
+    /// Reads the next page, which must start at `ordinal`, into the memory of `body`.
+    fn next_page(&mut self, ordinal: u64, body: Vec<u8>) -> Result<(DataPage, u64)> {
         let Some(&(first, pointer)) = self.index.pages.get(self.next) else {
             return Err(TabletError::damaged(format!("the column's pages end at row {ordinal}")));
         };
@@ -146,7 +170,7 @@ impl Pages {
         let following = self.index.pages.get(self.next + 1).map(|(first, _)| *first).or(self.context.rows);
         self.next += 1;
         self.context.pages.read.fetch_add(1, Ordering::Relaxed);
-        let page = self.read(pointer).within(|| format!("page at {}", pointer.offset))?;
+        let page = self.read(pointer, body).within(|| format!("page at {}", pointer.offset))?;
         let end = ordinal.checked_add(page.rows);
         let right = first == ordinal && page.footer.first_ordinal.unwrap_or(0) == ordinal;
         if !right || end.is_none() || following.is_some_and(|f| Some(f) != end) {
@@ -157,7 +181,7 @@ impl Pages {
         Ok((page, pointer.offset))
     }
 
-    fn read(&mut self, pointer: PagePointerPb) -> Result<DataPage> {
+    fn read(&mut self, pointer: PagePointerPb, body: Vec<u8>) -> Result<DataPage> {
         let len = u64::from(pointer.size);
         let have = |at: u64, fetched: &[u8]| {
             let start = usize::try_from(pointer.offset.checked_sub(at)?).ok()?;
@@ -174,7 +198,7 @@ impl Pages {
                 0..pointer.size as usize
             }
         };
-        DataPage::parse(page::Page::parse(&self.fetched[range], self.codec)?)
+        DataPage::parse(page::Page::parse_into(&self.fetched[range], self.codec, body)?)
     }
 
     /// Bytes of this page and of those right behind it, as far as they are worth fetching at once.
@@ -188,6 +212,11 @@ impl Pages {
             end = next_end;
         }
         end - pointer.offset
+    }
+
+    /// Forgets what was fetched.
+    fn let_go(&mut self) {
+        (self.fetched, self.fetched_at) = (Vec::new(), u64::MAX);
     }
 
     /// Moves to the last page that starts at or before `ordinal` and returns where it starts.
@@ -211,6 +240,37 @@ struct Decoder {
     code_len: usize,
     dictionary_page: Option<PagePointerPb>,
     dictionary: Option<Dictionary>,
+    spare: Spare,
+}
+
+/// Memory of pages that are done with, for those that follow: fresh memory costs more than what is decoded into it.
+#[derive(Default)]
+struct Spare(Vec<Vec<u8>>);
+
+impl Spare {
+    /// So many buffers are kept, and none that one extraordinary page has made large.
+    const MOST: usize = 3;
+    const LARGEST: usize = 256 << 10;
+
+    /// A buffer with anything in it.
+    fn give(&mut self) -> Vec<u8> {
+        self.0.pop().unwrap_or_default()
+    }
+
+    fn put(&mut self, buffer: Vec<u8>) {
+        if self.0.len() < Self::MOST && (1..=Self::LARGEST).contains(&buffer.capacity()) {
+            self.0.push(buffer);
+        }
+    }
+
+    fn take_back(&mut self, cursor: Cursor) {
+        match cursor.values {
+            PageValues::Fixed { bytes, .. } => self.put(bytes),
+            PageValues::Strings(page) => self.put(page.into_body()),
+            PageValues::Codes { codes, .. } => self.put(codes),
+            PageValues::Runs { .. } => {}
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -275,9 +335,7 @@ impl Decoder {
             (Encoding::Plain, _) => {
                 Ok(PageValues::Fixed { bytes: encoding::plain_fixed(&body, element)?.to_vec(), element })
             }
-            (Encoding::BitShuffle, 1..) => {
-                Ok(PageValues::Fixed { bytes: bitshuffle::decode_page(&body, element)?, element })
-            }
+            (Encoding::BitShuffle, 1..) => Ok(PageValues::Fixed { bytes: self.unshuffle(body, 0, element)?, element }),
             (Encoding::Rle, 1) => {
                 let (bits, count) = RleBits::page(&body)?;
                 Ok(PageValues::Runs { bits, left: u64::from(count) })
@@ -290,22 +348,28 @@ impl Decoder {
         }
     }
 
+    /// The elements of a bitshuffle page, which begins `skip` bytes into `body`.
+    fn unshuffle(&mut self, body: Vec<u8>, skip: usize, element: usize) -> Result<Vec<u8>> {
+        let mut out = self.spare.give();
+        bitshuffle::decode_page_into(body.get(skip..).unwrap_or_default(), element, &mut out)?;
+        self.spare.put(body);
+        Ok(out)
+    }
+
     fn decode_dict(&mut self, body: Vec<u8>, nulls: &[u8]) -> Result<PageValues> {
         let element = self.element;
         match (encoding::u32_at(&body, 0)?, element) {
             (KIND_PLAIN, 0) => Ok(PageValues::Strings(BinaryPlain::parse(body, 4)?)),
             (KIND_DICT, 0) => {
-                let codes = bitshuffle::decode_page(&body[4..], 4)?;
+                let codes = self.unshuffle(body, 4, 4)?;
                 match self.dictionary()? {
                     Dictionary::Strings(dictionary) => Ok(PageValues::Codes { codes, dictionary }),
                     Dictionary::Fixed(_) => Err(TabletError::damaged("a dictionary of numbers for strings")),
                 }
             }
-            (KIND_BIT_SHUFFLE, 1..) => {
-                Ok(PageValues::Fixed { bytes: bitshuffle::decode_page(&body[4..], element)?, element })
-            }
+            (KIND_BIT_SHUFFLE, 1..) => Ok(PageValues::Fixed { bytes: self.unshuffle(body, 4, element)?, element }),
             (KIND_DICT, 1..) => {
-                let codes = bitshuffle::decode_page(&body[4..], self.code_len)?;
+                let codes = self.unshuffle(body, 4, self.code_len)?;
                 let Dictionary::Fixed(dictionary) = self.dictionary()? else {
                     return Err(TabletError::damaged("a dictionary of strings for numbers"));
                 };

@@ -36,6 +36,11 @@ impl BinaryPlain {
         Ok(BinaryPlain { body, offsets })
     }
 
+    /// The page body, to be used for another.
+    pub(crate) fn into_body(self) -> Vec<u8> {
+        self.body
+    }
+
     /// How many strings there are.
     pub fn len(&self) -> usize {
         self.offsets.len().saturating_sub(1)
@@ -50,6 +55,16 @@ impl BinaryPlain {
     pub fn get(&self, at: usize) -> Option<&[u8]> {
         let (start, end) = (*self.offsets.get(at)?, *self.offsets.get(at + 1)?);
         self.body.get(start as usize..end as usize)
+    }
+
+    /// Where string `at` begins and ends in [`Self::body`], or nothing if there are not so many.
+    pub(crate) fn bounds(&self, at: usize) -> Option<(u32, u32)> {
+        Some((*self.offsets.get(at)?, *self.offsets.get(at + 1)?))
+    }
+
+    /// What [`Self::bounds`] are in; there may be other bytes around the strings.
+    pub(crate) fn body(&self) -> &[u8] {
+        &self.body
     }
 
     /// Bytes of the strings `from..to` in one piece, with their boundaries in the piece's own page.

@@ -64,10 +64,17 @@ fn write_items(mut items: Items<'_>, brackets: &[u8; 2], named: bool, out: &mut 
 
 /// Appends a string in quotes; only what JSON demands is escaped.
 pub fn write_string(text: &[u8], out: &mut Vec<u8>) {
+    let special = |byte: u8| (byte < 0x20) | (byte == b'"') | (byte == b'\\');
     out.push(b'"');
+    // To look at all bytes is quicker than to stop at the first, and nearly always enough.
+    if !text.iter().fold(false, |any, &byte| any | special(byte)) {
+        out.extend_from_slice(text);
+        out.push(b'"');
+        return;
+    }
     let mut plain = 0;
     for (at, &byte) in text.iter().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+        if !special(byte) {
             continue;
         }
         out.extend_from_slice(&text[plain..at]);

@@ -14,10 +14,10 @@ use arrow_array::types::{
 use arrow_array::{
     Array, BinaryArray, BooleanArray, ListArray, MapArray, PrimitiveArray, RecordBatch, StringArray, StructArray,
 };
+use arrow_buffer::NullBuffer;
 use arrow_schema::{DataType, Field, TimeUnit};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use std::io::Write as _;
 
 /// Which of two texts a value gets where they differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,7 +130,7 @@ impl<'a> Cells<'a> {
         Ok(Some(Cells::Map(map, Box::new(entries))))
     }
 
-    fn array(&self) -> &dyn Array {
+    fn array(&self) -> &'a dyn Array {
         match self {
             Cells::Boolean(array) => *array,
             Cells::Int8(array) => *array,
@@ -152,17 +152,38 @@ impl<'a> Cells<'a> {
         }
     }
 
-    /// True for NULL.
-    pub(super) fn is_null(&self, row: usize) -> bool {
-        self.array().is_null(row)
+    /// Which values are NULL; nothing if none is.
+    pub(super) fn nulls(&self) -> Option<&'a NullBuffer> {
+        self.array().nulls()
+    }
+
+    /// Whether values are of digits, letters and `+-.: ` only, and never empty: numbers, truth values, dates and times.
+    pub(super) fn is_number(&self) -> bool {
+        !matches!(
+            self,
+            Cells::Digits(_)
+                | Cells::Json(_)
+                | Cells::Text(_)
+                | Cells::Varbinary(_)
+                | Cells::Sketch(_)
+                | Cells::Bitmap(..)
+                | Cells::List(..)
+                | Cells::Map(..)
+                | Cells::Struct(..)
+        )
     }
 
     /// Appends the value at `row` as it stands within other text: `null`, a number, a string in quotes, a list, …
-    pub(super) fn write(&self, row: usize, dialect: Dialect, out: &mut Vec<u8>) {
-        if self.is_null(row) {
+    fn write(&self, row: usize, dialect: Dialect, out: &mut Vec<u8>) {
+        if self.array().is_null(row) {
             out.extend_from_slice(b"null");
-            return;
+        } else {
+            self.write_value(row, dialect, out);
         }
+    }
+
+    /// As [`Self::write`], of a value that is not NULL.
+    pub(super) fn write_value(&self, row: usize, dialect: Dialect, out: &mut Vec<u8>) {
         match self {
             Cells::Float32(array) if !array.value(row).is_finite() => self.quoted(row, dialect, out),
             Cells::Float64(array) if !array.value(row).is_finite() => self.quoted(row, dialect, out),
@@ -212,11 +233,11 @@ impl<'a> Cells<'a> {
     pub(super) fn write_plain(&self, row: usize, dialect: Dialect, out: &mut Vec<u8>) {
         match self {
             Cells::Boolean(array) => out.extend_from_slice(if array.value(row) { b"true" } else { b"false" }),
-            Cells::Int8(array) => number(array.value(row), out),
-            Cells::Int16(array) => number(array.value(row), out),
-            Cells::Int32(array) => number(array.value(row), out),
-            Cells::Int64(array) => number(array.value(row), out),
-            Cells::UInt64(array) => number(array.value(row), out),
+            Cells::Int8(array) => integer(array.value(row), out),
+            Cells::Int16(array) => integer(array.value(row), out),
+            Cells::Int32(array) => integer(array.value(row), out),
+            Cells::Int64(array) => integer(array.value(row), out),
+            Cells::UInt64(array) => integer(array.value(row), out),
             Cells::Float32(array) => match array.value(row) {
                 value if value.is_finite() => float(value, out),
                 value => out.extend_from_slice(not_finite(f64::from(value))),
@@ -225,18 +246,16 @@ impl<'a> Cells<'a> {
                 value if value.is_finite() => float(value, out),
                 value => out.extend_from_slice(not_finite(value)),
             },
-            Cells::Date(array) => out.extend_from_slice(text::date(array.value(row)).as_bytes()),
-            Cells::DateTime(array) => out.extend_from_slice(text::datetime(array.value(row)).as_bytes()),
+            Cells::Date(array) => text::write_date(array.value(row), out),
+            Cells::DateTime(array) => text::write_datetime(array.value(row), out),
             Cells::Decimal128(array, scale) => {
-                out.extend_from_slice(text::decimal(&array.value(row).to_string(), *scale).as_bytes());
+                text::write_decimal(itoa::Buffer::new().format(array.value(row)), *scale, out);
             }
             Cells::DecimalV2(array, scale) => {
                 let digits = text::decimal(&array.value(row).to_string(), *scale);
                 out.extend_from_slice(text::without_zeros(&digits).as_bytes());
             }
-            Cells::Decimal256(array, scale) => {
-                out.extend_from_slice(text::decimal(&array.value(row).to_string(), *scale).as_bytes());
-            }
+            Cells::Decimal256(array, scale) => text::write_decimal(&array.value(row).to_string(), *scale, out),
             Cells::Digits(array) | Cells::Json(array) => out.extend_from_slice(array.value(row).as_bytes()),
             Cells::Text(array) => out.extend_from_slice(array.value(row)),
             Cells::Varbinary(array) if dialect == Dialect::Csv => {
@@ -244,7 +263,9 @@ impl<'a> Cells<'a> {
             }
             Cells::Varbinary(array) | Cells::Sketch(array) => hex(array.value(row), out),
             Cells::Bitmap(array, items) if dialect == Dialect::Csv => list_items(array, items, row, dialect, out),
-            Cells::Bitmap(..) | Cells::List(..) | Cells::Map(..) | Cells::Struct(..) => self.write(row, dialect, out),
+            Cells::Bitmap(..) | Cells::List(..) | Cells::Map(..) | Cells::Struct(..) => {
+                self.write_value(row, dialect, out);
+            }
         }
     }
 }
@@ -292,6 +313,11 @@ fn separate(at: usize, out: &mut Vec<u8>) {
 }
 
 /// Appends a whole number.
+fn integer(value: impl itoa::Integer, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+/// Appends a number: the shortest text that reads back as the same.
 fn number(value: impl serde::Serialize, out: &mut Vec<u8>) {
     // A number always has a text, and a vector takes it.
     let _ = serde_json::to_writer(out, &value);
@@ -339,8 +365,6 @@ pub(super) fn json_string(text: &str, out: &mut Vec<u8>) {
 }
 
 fn hex(bytes: &[u8], out: &mut Vec<u8>) {
-    for byte in bytes {
-        // A vector takes everything.
-        let _ = write!(out, "{byte:02x}");
-    }
+    let digit = |value: u8| value + if value < 10 { b'0' } else { b'a' - 10 };
+    out.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
 }

@@ -23,6 +23,15 @@ pub(super) struct Place {
     pub row: usize,
 }
 
+/// What becomes of a column's values of one key.
+pub(super) enum Combine {
+    /// The oldest is taken, whatever they are.
+    First,
+    /// The newest is taken, whatever they are.
+    Last,
+    With(Box<dyn Combiner>),
+}
+
 /// Combines the values of one column. Values of a key come oldest first.
 pub(super) trait Combiner: Send {
     /// The first value of another key.
@@ -35,15 +44,20 @@ pub(super) trait Combiner: Send {
     fn finish(&mut self, held: &[&ArrayRef]) -> Result<ArrayRef>;
 }
 
-pub(super) fn for_column(column: &Column, keys: KeysType) -> Result<Box<dyn Combiner>> {
-    let pick = |rule| Ok(Box::new(Pick { rule, places: Vec::new() }) as Box<dyn Combiner>);
+pub(super) fn for_column(column: &Column, keys: KeysType) -> Result<Combine> {
     if column.is_key {
-        return pick(Rule::First);
+        return Ok(Combine::First);
     }
     match &column.aggregation {
-        _ if keys == KeysType::Unique => pick(Rule::Last),
-        Aggregation::Replace => pick(Rule::Last),
-        Aggregation::ReplaceIfNotNull => pick(Rule::LastNotNull),
+        _ if keys == KeysType::Unique => Ok(Combine::Last),
+        Aggregation::Replace => Ok(Combine::Last),
+        aggregation => combiner(column, aggregation).map(Combine::With),
+    }
+}
+
+fn combiner(column: &Column, aggregation: &Aggregation) -> Result<Box<dyn Combiner>> {
+    match aggregation {
+        Aggregation::ReplaceIfNotNull => Ok(Box::new(LastNotNull { places: Vec::new() })),
         Aggregation::Min | Aggregation::Max => {
             let ty = stored_field(column)?.data_type().clone();
             let converter = RowConverter::new(vec![SortField::new(ty)]).map_err(arrow)?;
@@ -62,45 +76,37 @@ fn arrow(e: arrow_schema::ArrowError) -> TabletError {
     TabletError::damaged(e.to_string())
 }
 
-fn gather(held: &[&ArrayRef], places: &[Place]) -> Result<ArrayRef> {
+/// The values at these places of the held batches, batch and row each.
+pub(super) fn gather(held: &[&ArrayRef], places: &[(usize, usize)]) -> Result<ArrayRef> {
     let arrays: Vec<&dyn Array> = held.iter().map(|a| a.as_ref()).collect();
+    arrow_select::interleave::interleave(&arrays, places).map_err(arrow)
+}
+
+fn gather_places(held: &[&ArrayRef], places: &[Place]) -> Result<ArrayRef> {
     let places: Vec<(usize, usize)> = places.iter().map(|p| (p.batch, p.row)).collect();
-    arrow_select::interleave::interleave(&arrays, &places).map_err(arrow)
+    gather(held, &places)
 }
 
-/// Which of the values is taken as it is.
-enum Rule {
-    First,
-    Last,
-    /// The last that is not NULL, or NULL if there is none.
-    LastNotNull,
-}
-
-struct Pick {
-    rule: Rule,
+/// REPLACE_IF_NOT_NULL: the newest that is not NULL, or NULL if there is none.
+struct LastNotNull {
     places: Vec<Place>,
 }
 
-impl Combiner for Pick {
+impl Combiner for LastNotNull {
     fn start(&mut self, _: &ArrayRef, place: Place) -> Result<()> {
         self.places.push(place);
         Ok(())
     }
 
     fn add(&mut self, array: &ArrayRef, place: Place) -> Result<()> {
-        let replaces = match self.rule {
-            Rule::First => false,
-            Rule::Last => true,
-            Rule::LastNotNull => array.is_valid(place.row),
-        };
-        if let Some(last) = self.places.last_mut().filter(|_| replaces) {
+        if let Some(last) = self.places.last_mut().filter(|_| array.is_valid(place.row)) {
             *last = place;
         }
         Ok(())
     }
 
     fn finish(&mut self, held: &[&ArrayRef]) -> Result<ArrayRef> {
-        gather(held, &std::mem::take(&mut self.places))
+        gather_places(held, &std::mem::take(&mut self.places))
     }
 }
 
@@ -162,7 +168,7 @@ impl Combiner for Extreme {
 
     fn finish(&mut self, held: &[&ArrayRef]) -> Result<ArrayRef> {
         self.comparable.clear();
-        gather(held, &std::mem::take(&mut self.places))
+        gather_places(held, &std::mem::take(&mut self.places))
     }
 }
 
@@ -352,6 +358,6 @@ impl Combiner for Single {
     }
 
     fn finish(&mut self, held: &[&ArrayRef]) -> Result<ArrayRef> {
-        gather(held, &std::mem::take(&mut self.places)).within(|| self.name.clone())
+        gather_places(held, &std::mem::take(&mut self.places)).within(|| self.name.clone())
     }
 }

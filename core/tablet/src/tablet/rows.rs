@@ -31,6 +31,9 @@ pub struct Rows {
     counts: Counts,
 }
 
+/// Columns of all runs of a merge that may have a page and a dictionary in memory, which most often are less than 200 KiB together.
+const MOST_OPEN: usize = 1024;
+
 enum Source {
     /// Runs one after another.
     Union(VecDeque<Run>),
@@ -70,12 +73,15 @@ impl Tablet {
         // Every run of a merge holds a batch, so that many runs must hold small ones.
         let batches = if merges { 2 * runs.len() } else { 1 };
         let size = BatchSize::shared(output.options.batch_rows, batches);
+        // Of each column it holds a page and a dictionary too; where these would be too many, it reads them again for every batch.
+        let parks = merges && runs.len().saturating_mul(positions.len()) > MOST_OPEN;
         let after_merge = filter.clone().filter(|_| merges).map(|f| (f, positions.clone()));
         let filter = if merges { filter.and_then(|f| of_keys(&f, schema)) } else { filter };
         let counts = Counts::default();
         counts.begin(&self.meta)?;
         let counting = counts.clone();
-        let scan = Arc::new(Scan { tablet: self.clone(), positions, predicates, filter, size, counts: counting });
+        let scan =
+            Arc::new(Scan { tablet: self.clone(), positions, predicates, filter, size, parks, counts: counting });
         let runs: Vec<_> = runs.into_iter().map(|segments| Run::new(scan.clone(), segments)).collect();
         let wanted = columns.len();
         let source = if merges {

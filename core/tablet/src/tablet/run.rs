@@ -24,6 +24,8 @@ pub(super) struct Scan {
     /// What rows must meet before they are merged.
     pub filter: Option<Bound>,
     pub size: BatchSize,
+    /// Whether runs keep nothing but where they are between two batches.
+    pub parks: bool,
     pub counts: Counts,
 }
 
@@ -72,7 +74,11 @@ impl Run {
         loop {
             if let Some(current) = &mut self.current {
                 let name = current.name.clone();
-                match current.next_arrays(&self.scan).within(|| name)? {
+                let found = current.next_arrays(&self.scan).within(|| name)?;
+                if self.scan.parks {
+                    current.rows.park();
+                }
+                match found {
                     Some((_, 0)) => continue,
                     Some(found) => return Ok(Some(found)),
                     None => self.current = None,

@@ -155,6 +155,15 @@ impl SegmentRows {
         rows
     }
 
+    /// Lets go of what is only there to read on quickly.
+    pub fn park(&mut self) {
+        for column in &mut self.columns {
+            if let Some(Source::Stored { reader, .. }) = &mut column.source {
+                reader.park();
+            }
+        }
+    }
+
     /// Rows of the next batch: the ordinal of the first, and how many; nothing at the end.
     fn next_rows(&mut self) -> Option<(u64, usize)> {
         while self.ranges.front().is_some_and(Range::is_empty) {

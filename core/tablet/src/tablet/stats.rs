@@ -21,7 +21,7 @@ pub struct ScanStats {
     pub rows_skipped: u64,
     /// Data pages of the columns that were opened; those of a segment without wanted rows are not even counted.
     pub pages: u64,
-    /// Of `pages`, those that were read.
+    /// Of `pages`, those that were read; a merge of very many sorted runs reads pages again, and counts them each time.
     pub pages_read: u64,
 }
 

@@ -1,43 +1,128 @@
 //! Text of values, as StarRocks prints them.
 
-use std::fmt::Write as _;
+use std::io::Write as _;
 
 use super::number::{MICROS_PER_DAY, ZERO_DATE, civil_from_days};
 
 /// `YYYY-MM-DD` of days since 1970.
 pub fn date(days: i32) -> String {
-    if days == ZERO_DATE {
-        return "0000-00-00".into();
-    }
-    let (year, month, day) = civil_from_days(days);
-    format!("{year:04}-{month:02}-{day:02}")
+    string(|out| write_date(days, out))
 }
 
 /// `YYYY-MM-DD hh:mm:ss`, and `.ffffff` where there are microseconds, of microseconds since 1970.
 pub fn datetime(micros: i64) -> String {
-    let days = micros.div_euclid(MICROS_PER_DAY);
-    let rest = micros.rem_euclid(MICROS_PER_DAY);
-    let (seconds, micros) = (rest / 1_000_000, rest % 1_000_000);
-    let date = i32::try_from(days).map_or_else(|_| days.to_string(), date);
-    let mut text = format!("{date} {:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
-    if micros != 0 {
-        let _ = write!(text, ".{micros:06}");
-    }
-    text
+    string(|out| write_datetime(micros, out))
 }
 
 /// The digits of an unscaled decimal (with its sign, if any) with the point put in.
 pub fn decimal(unscaled: &str, scale: usize) -> String {
-    let (sign, digits) = match unscaled.strip_prefix('-') {
-        Some(digits) => ("-", digits),
-        None => ("", unscaled),
-    };
-    if scale == 0 {
-        return format!("{sign}{digits}");
+    string(|out| write_decimal(unscaled, scale, out))
+}
+
+fn string(write: impl FnOnce(&mut Vec<u8>)) -> String {
+    let mut out = Vec::new();
+    write(&mut out);
+    // Digits and signs are UTF-8.
+    String::from_utf8(out).unwrap_or_default()
+}
+
+/// Appends what [`date`] says.
+pub(crate) fn write_date(days: i32, out: &mut Vec<u8>) {
+    if days == ZERO_DATE {
+        out.extend_from_slice(b"0000-00-00");
+        return;
     }
-    let digits = format!("{digits:0>width$}", width = scale + 1);
-    let (whole, fraction) = digits.split_at(digits.len() - scale);
-    format!("{sign}{whole}.{fraction}")
+    let (year, month, day) = civil_from_days(days);
+    match u32::try_from(year) {
+        Ok(year) if year < 10_000 => out.extend_from_slice(&digits::<4>(year)),
+        // A vector takes everything.
+        _ => drop(write!(out, "{year:04}")),
+    }
+    let ([m, n], [d, e]) = (digits(month.unsigned_abs()), digits(day.unsigned_abs()));
+    out.extend_from_slice(&[b'-', m, n, b'-', d, e]);
+}
+
+/// Appends what [`datetime`] says.
+pub(crate) fn write_datetime(micros: i64, out: &mut Vec<u8>) {
+    let days = micros.div_euclid(MICROS_PER_DAY);
+    // Less than the 86 400 000 000 of a day.
+    let rest = micros.rem_euclid(MICROS_PER_DAY).unsigned_abs();
+    let (seconds, micros) = ((rest / 1_000_000) as u32, (rest % 1_000_000) as u32);
+    match i32::try_from(days) {
+        Ok(days) => write_date(days, out),
+        Err(_) => drop(write!(out, "{days}")),
+    }
+    let ([h, i], [m, n], [s, t]) = (digits(seconds / 3600), digits(seconds / 60 % 60), digits(seconds % 60));
+    out.extend_from_slice(&[b' ', h, i, b':', m, n, b':', s, t]);
+    if micros != 0 {
+        out.push(b'.');
+        out.extend_from_slice(&digits::<6>(micros));
+    }
+}
+
+/// Appends what [`decimal`] says.
+pub(crate) fn write_decimal(unscaled: &str, scale: usize, out: &mut Vec<u8>) {
+    let digits = match unscaled.strip_prefix('-') {
+        Some(digits) => {
+            out.push(b'-');
+            digits.as_bytes()
+        }
+        None => unscaled.as_bytes(),
+    };
+    let (whole, fraction) = digits.split_at(digits.len().saturating_sub(scale));
+    out.extend_from_slice(if whole.is_empty() { b"0" } else { whole });
+    if scale > 0 {
+        out.push(b'.');
+        out.resize(out.len() + scale - fraction.len(), b'0');
+        out.extend_from_slice(fraction);
+    }
+}
+
+/// The lowest `N` decimal digits.
+fn digits<const N: usize>(mut value: u32) -> [u8; N] {
+    let mut out = [b'0'; N];
+    for digit in out.iter_mut().rev() {
+        *digit += (value % 10) as u8;
+        value /= 10;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The same by the standard library's formatting.
+    fn formatted(micros: i64) -> String {
+        let (days, rest) = (micros.div_euclid(MICROS_PER_DAY), micros.rem_euclid(MICROS_PER_DAY));
+        let (year, month, day) = civil_from_days(days as i32);
+        let (seconds, micros) = (rest / 1_000_000, rest % 1_000_000);
+        let time = format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+        let date =
+            if days == i64::from(ZERO_DATE) { "0000-00-00".into() } else { format!("{year:04}-{month:02}-{day:02}") };
+        if micros == 0 { format!("{date} {time}") } else { format!("{date} {time}.{micros:06}") }
+    }
+
+    proptest! {
+        #[test]
+        fn dates_and_times_are_padded(days in prop_oneof![-800_000i32..3_000_000, any::<i32>(), Just(ZERO_DATE)], rest in 0..MICROS_PER_DAY, whole: bool) {
+            let micros = i64::from(days) * MICROS_PER_DAY + if whole { rest / 1_000_000 * 1_000_000 } else { rest };
+            let text = datetime(micros);
+            prop_assert_eq!(&text, &formatted(micros));
+            prop_assert_eq!(Some(date(days).as_str()), text.split(' ').next());
+        }
+
+        #[test]
+        fn the_point_stands_before_the_last_digits(value: i64, scale in 0usize..25) {
+            let (sign, value) = (if value < 0 { "-" } else { "" }, value.unsigned_abs());
+            let padded = format!("{value:0>width$}", width = scale + 1);
+            let (whole, fraction) = padded.split_at(padded.len() - scale);
+            let wanted = if scale == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") };
+            prop_assert_eq!(decimal(&format!("{sign}{value}"), scale), wanted);
+        }
+    }
 }
 
 /// A decimal without the zeros that say nothing behind its point, as StarRocks prints DECIMALV2.

@@ -7,6 +7,7 @@ mod damage;
 mod evolution;
 mod filters;
 mod logical;
+mod merging;
 mod metadata;
 mod render;
 mod vectors;
