@@ -7,8 +7,10 @@
 mod common;
 mod genuine;
 
+mod comparing;
 mod copies;
 mod documents;
+mod dropping;
 mod exit_codes;
 mod exporting;
 mod faults;
@@ -31,6 +33,7 @@ mod remote_sessions;
 mod rows;
 mod scale_out;
 mod sql;
+mod statements;
 mod store;
 mod trees;
 mod verifying;
