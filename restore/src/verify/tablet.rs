@@ -289,7 +289,7 @@ impl Look<'_> {
     }
 
     fn rowset(&mut self, mut meta: TabletMeta, misplaced: Option<&mut Misplaced>) {
-        let Some(rowset) = meta.rowsets.first().cloned().filter(|rowset| !rowset.segments.is_empty()) else { return };
+        let Some(rowset) = meta.rowsets.first().cloned() else { return };
         // They are compared below, so that the finding has both numbers.
         meta.rowsets.iter_mut().for_each(|rowset| rowset.num_rows = 0);
         let tablet = self.opened(meta);
