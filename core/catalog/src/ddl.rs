@@ -28,7 +28,7 @@ pub use quote::{double as quote_string, name as quote_name};
 pub use types::{column_type, signature_type};
 
 use crate::error::{CatalogError, Result};
-use crate::model::{Catalog, Function, Table};
+use crate::model::{Catalog, Function, Partition, Table};
 use std::collections::BTreeMap;
 
 /// What a statement needs to know about the object's surroundings.
@@ -66,7 +66,7 @@ fn create_table(table: &Table, context: &Context) -> Result<(String, Vec<String>
     let base = columns::base_index(table)?;
     let schema = &base.schema;
     let mut lines = Vec::with_capacity(schema.len());
-    for column in schema {
+    for column in schema.iter().filter(|column| !column.is_hidden()) {
         lines.push(format!("  {}", columns::definition(table, column, schema)?));
     }
     lines.extend(columns::indexes(table, schema)?.into_iter().map(|index| format!("  {index}")));
@@ -85,6 +85,11 @@ fn create_table(table: &Table, context: &Context) -> Result<(String, Vec<String>
 fn comment_clause(table: &Table) -> Option<String> {
     let comment = table.comment.as_deref().filter(|comment| !comment.is_empty())?;
     Some(format!("COMMENT {}", quote::double(comment)))
+}
+
+/// What a partition of `table` holds, as CREATE TABLE has it: `VALUES [("1"), ("2"))`; none where partitions are not made by hand.
+pub fn partition_values_of(table: &Table, partition: &Partition) -> Result<Option<String>> {
+    partitions::temporary_values(table, &columns::base_index(table)?.schema, partition)
 }
 
 /// CREATE FUNCTION.

@@ -4,6 +4,7 @@ mod binary;
 
 use crate::error::{CatalogError, Result};
 use crate::model::BackupMeta;
+use serde::{Deserialize, Serialize};
 
 const WHAT: &str = "__meta";
 
@@ -11,7 +12,7 @@ const WHAT: &str = "__meta";
 const MAX_JSON: usize = 1 << 30;
 
 /// Which form a `__meta` has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MetaForm {
     Binary,
     Json,

@@ -15,7 +15,7 @@ pub use function::{Catalog, Function, FunctionName, Uri};
 pub use partition::{
     DataProperty, DistributionInfo, MaterializedIndex, Partition, PartitionInfo, PhysicalPartition, Replica, Tablet,
 };
-pub use physical::{IndexView, PhysicalView};
+pub use physical::{IndexView, PartitionLayout, PhysicalView};
 pub use table::{
     AsyncRefreshContext, BaseTableInfo, IndexMeta, OriginStatement, RefreshScheme, SecondaryIndex, Table, TableIndexes,
     TableProperty, TempPartitions,

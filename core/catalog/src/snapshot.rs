@@ -3,7 +3,8 @@
 
 use crate::error::Result;
 use crate::info::JobInfo;
-use crate::model::{BackupMeta, IndexMeta, Table};
+use crate::meta::MetaForm;
+use crate::model::{BackupMeta, IndexMeta, PartitionLayout, Table};
 use serde::{Deserialize, Serialize};
 
 mod join;
@@ -20,6 +21,7 @@ pub struct Snapshot {
     /// Milliseconds since the epoch; 0 without `__info`.
     pub backup_time: i64,
     pub starrocks_meta_version: Option<i32>,
+    pub written: Written,
     /// Tables, materialized views and views, by name.
     pub tables: Vec<TableEntry>,
     /// JSON text of each [`crate::model::Function`].
@@ -28,6 +30,17 @@ pub struct Snapshot {
     pub catalogs: Vec<CatalogText>,
     /// Where `__info` and `__meta` contradict each other, or one lacks what the other has.
     pub disagreements: Vec<Disagreement>,
+}
+
+/// How a snapshot was written, which decides which versions of StarRocks can restore it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    /// The form of `__meta`, set by who read it; none without `__meta`.
+    pub form: Option<MetaForm>,
+    /// The newest layout that any partition has; none without partitions.
+    pub layout: Option<PartitionLayout>,
+    /// Some table has several list partitions.
+    pub several_lists: bool,
 }
 
 /// JSON text of a catalog object, parsed when asked for: a snapshot may hold thousands.

@@ -8,7 +8,9 @@ mod lexer;
 
 use fixtures::Fixture;
 use starsnap_catalog::ddl;
-use starsnap_catalog::snapshot::{CatalogText, Snapshot, TableEntry, TableKind};
+use starsnap_catalog::meta::MetaForm;
+use starsnap_catalog::model::PartitionLayout;
+use starsnap_catalog::snapshot::{CatalogText, Snapshot, TableEntry, TableKind, Written};
 use std::path::Path;
 
 fn fixture(version: &str, end: &str) -> Fixture {
@@ -230,4 +232,119 @@ fn restore_of_other_objects_takes_3_4() {
         catalogs.meta.catalogs.iter().take(2).map(|catalog| ddl::quote_name(&catalog.name)).collect();
     let sql = ddl::restore_sql(&snapshot, "r", "ts");
     holds(&sql, &format!("RESTORE SNAPSHOT `c` FROM `r`\nEXTERNAL CATALOGS ({})\nPROPERTIES", names.join(", ")));
+}
+
+#[test]
+fn a_partition_with_other_replicas_than_its_table_says_so() {
+    let extras = fixture("sr35", "extras");
+    let with_two = |name: &str| {
+        let mut table = extras.meta.tbl_name_map[name].clone();
+        let partition = table.id_to_partition.values().find(|partition| !partition.name.starts_with('$')).unwrap();
+        let (id, partition) = (partition.id, partition.name.clone());
+        table.partition_info.as_mut().unwrap().id_to_replication_num.as_mut().unwrap().insert(id, 2);
+        (partition, ddl::schema_sql(&table, &extras.context).unwrap())
+    };
+    for name in ["tmp_range", "list_null"] {
+        assert!(!schema_sql(&extras, name).contains("(\"replication_num\""));
+        let (partition, sql) = with_two(name);
+        let line = sql.lines().find(|line| line.contains(&format!("PARTITION {partition} VALUES"))).unwrap();
+        let line = line.trim_end_matches(',').trim_end_matches(')').trim_end();
+        assert!(line.ends_with("(\"replication_num\" = \"2\""), "{line}");
+        assert_eq!(sql.matches("(\"replication_num\" = \"2\")").count(), 1, "{sql}");
+        lexer::tokens(&sql).unwrap();
+    }
+}
+
+#[test]
+fn hidden_columns_are_in_no_statement() {
+    let extras = fixture("sr35", "extras");
+    let hide = |name: &str, column: &str| {
+        let mut table = extras.meta.tbl_name_map[name].clone();
+        let base = table.base_index_id.unwrap();
+        let schema = &mut table.index_id_to_meta.get_mut(&base).unwrap().schema;
+        schema.iter_mut().find(|one| one.name == column).unwrap().is_hidden = Some(true);
+        ddl::schema_sql(&table, &extras.context).unwrap()
+    };
+    let column = |name: &str| {
+        let table = &extras.meta.tbl_name_map[name];
+        table.index_id_to_meta[&table.base_index_id.unwrap()].schema[0].name.clone()
+    };
+    for name in ["base2", "mv_multi"] {
+        let column = column(name);
+        let definition = |sql: &str| {
+            let (columns, _) = sql.split_once("\nDISTRIBUTED BY").unwrap();
+            let columns = columns.split_once("\nPARTITION BY").map_or(columns, |(columns, _)| columns);
+            columns.contains(&ddl::quote_name(&column))
+        };
+        assert!(definition(&schema_sql(&extras, name)), "{name}");
+        assert!(!definition(&hide(name, &column)), "{name}");
+    }
+}
+
+#[test]
+fn a_table_distributed_by_range_has_no_clause_for_it() {
+    let extras = fixture("sr35", "extras");
+    let mut table = extras.meta.tbl_name_map["base2"].clone();
+    let info = table.default_distribution_info.as_mut().unwrap();
+    (info.clazz, info.kind) = ("RangeDistributionInfo".into(), "RANGE".into());
+    let sql = ddl::schema_sql(&table, &extras.context).unwrap();
+    assert!(sql.starts_with("CREATE TABLE `base2`") && !sql.contains("DISTRIBUTED"), "{sql}");
+    lexer::tokens(&sql).unwrap();
+}
+
+#[test]
+fn restore_says_which_versions_can_run_it() {
+    let sql = |written: Written, version: i32, kinds: &[TableKind]| {
+        let snapshot = Snapshot {
+            label: "l".into(),
+            database: "d".into(),
+            tables: kinds.iter().map(|kind| entry("t", *kind)).collect(),
+            starrocks_meta_version: Some(version),
+            written,
+            ..Snapshot::default()
+        };
+        ddl::restore_sql(&snapshot, "r", "ts")
+    };
+    let json = |layout| Written { form: Some(MetaForm::Json), layout: Some(layout), several_lists: false };
+    let binary = Written { form: Some(MetaForm::Binary), layout: Some(PartitionLayout::P1), several_lists: false };
+    let table = [TableKind::Table];
+    holds(&sql(binary, 3, &table), "-- It takes StarRocks 3.3.1 or earlier");
+    assert!(!sql(binary, 3, &table).contains("starrocks_meta_version"));
+    // 3.1.3 wrote 4 over the binary form.
+    holds(&sql(binary, 4, &table), "\"backup_timestamp\" = \"ts\",\n  \"starrocks_meta_version\" = \"3\"\n);\n");
+    assert!(!sql(json(PartitionLayout::P1), 4, &table).contains("starrocks_meta_version"));
+    holds(&sql(json(PartitionLayout::P1), 4, &table), "-- It takes StarRocks 3.1.4 or later.\n");
+    holds(&sql(json(PartitionLayout::P1Several), 4, &table), "-- It takes StarRocks 3.2 or later.\n");
+    holds(&sql(json(PartitionLayout::P1), 4, &[TableKind::MaterializedView]), "-- It takes StarRocks 3.2 or later.\n");
+    holds(&sql(json(PartitionLayout::P1), 4, &[TableKind::View]), "-- It takes StarRocks 3.4 or later.\n");
+    holds(&sql(json(PartitionLayout::P2), 4, &table), "-- It takes StarRocks 3.4 or later.\n");
+    holds(&sql(json(PartitionLayout::P3), 4, &table), "-- It takes StarRocks later than 4.0");
+    let lists = |layout| Written { several_lists: true, ..json(layout) };
+    holds(&sql(lists(PartitionLayout::P1), 4, &table), "several list partitions");
+    assert!(!sql(lists(PartitionLayout::P2), 4, &table).contains("several list partitions"));
+}
+
+#[test]
+fn layouts_of_genuine_snapshots_are_those_of_their_versions() {
+    let expected = [
+        ("sr23", PartitionLayout::P1),
+        ("sr33", PartitionLayout::P1),
+        ("sr35", PartitionLayout::P2),
+        ("sr40", PartitionLayout::P3),
+    ];
+    for (version, layout) in expected {
+        let fixtures = fixtures::of_version(version);
+        let (mut found, mut lists) = (0, 0);
+        for fixture in fixtures {
+            let written = Snapshot::join(None, Some(&fixture.meta)).unwrap().written;
+            if fixture.tables().any(|table| !table.id_to_partition.is_empty()) {
+                let several = version == "sr33" && written.layout == Some(PartitionLayout::P1Several);
+                assert!(several || written.layout == Some(layout), "{}: {written:?}", fixture.name);
+                found += 1;
+            }
+            lists += usize::from(written.several_lists);
+        }
+        assert!(found >= 3, "{version}: {found}");
+        assert!(lists >= 1 || version == "sr23", "{version}: {lists}");
+    }
 }

@@ -385,7 +385,7 @@ fn differences_are_named() {
         let base = table.base_index_id.unwrap();
         &mut table.index_id_to_meta.get_mut(&base).unwrap().schema
     }
-    let changes: [(&str, Change); 18] = [
+    let changes: [(&str, Change); 21] = [
         ("key model: DUP_KEYS in the existing table, AGG_KEYS in the snapshot", |t| {
             t.keys_type = Some("AGG_KEYS".into())
         }),
@@ -408,6 +408,20 @@ fn differences_are_named() {
         }),
         ("column 2 `note0` generated: None", |t| {
             schema(t)[1].materialized_column_expr = Some(Expr { expr: "k+1".into(), ..Expr::default() })
+        }),
+        ("column 2 `note0` hidden: false in the existing table, true in the snapshot", |t| {
+            schema(t)[1].is_hidden = Some(true)
+        }),
+        ("column 2 `note0` default: \"d'\" in the existing table, ([1]) in the snapshot", |t| {
+            let serialized_expr = Some("[1]".into());
+            schema(t)[1].default_value = None;
+            schema(t)[1].default_expr = Some(DefaultExpr { serialized_expr, ..DefaultExpr::default() });
+        }),
+        ("column 2 `note0` aggregation: none in the existing table, none avg(INT)  nullable in the snapshot", |t| {
+            let int = Type { clazz: "ScalarType".into(), primitive: Some("INT".into()), ..Type::default() };
+            let (function_name, result_nullable) = ("avg".into(), true);
+            schema(t)[1].agg_state_desc =
+                Some(AggStateDesc { function_name, arg_types: vec![int], result_nullable, ..AggStateDesc::default() });
         }),
         ("column 2: `note0` is only in the existing table", |t| drop(schema(t).pop())),
         ("partitioning: RANGE in the existing table, LIST in the snapshot", |t| {

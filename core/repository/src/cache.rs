@@ -33,7 +33,7 @@ pub struct CacheKey {
 
 const MAGIC: &[u8; 8] = b"starsnap";
 /// Counts up whenever [`OpenSnapshot`] or this file's layout changes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Magic, version, length and md5 of the body.
 const HEADER: usize = 8 + 4 + 8 + 16;
 const SUFFIX: &str = "index";

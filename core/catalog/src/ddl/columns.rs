@@ -111,7 +111,10 @@ pub fn keys(table: &Table, schema: &[Column]) -> Result<Option<String>> {
             });
         }
     };
-    let keys = quote::names(schema.iter().filter(|column| column.is_key).map(|column| column.name.as_str()), ", ");
+    let keys = quote::names(
+        schema.iter().filter(|column| column.is_key && !column.is_hidden()).map(|column| column.name.as_str()),
+        ", ",
+    );
     Ok((!keys.is_empty()).then(|| format!("{word} KEY({keys})")))
 }
 

@@ -103,11 +103,20 @@ fn ranges(table: &Table, info: &PartitionInfo) -> Result<String> {
         let range = info
             .range(partition.id)?
             .ok_or_else(|| super::inconsistent(table, format!("partition {:?} has no range", partition.name)))?;
-        list.push((range, partition.name.as_str()));
+        list.push((range, partition.name.as_str(), own_replication(table, info, partition.id)));
     }
-    list.sort_by(|(a, name_a), (b, name_b)| a.order(b).then_with(|| name_a.cmp(name_b)));
-    let item = |(range, name): &(Range, &str)| format!("PARTITION {} {}", quote::bare(name), range_values(range));
+    list.sort_by(|(a, name_a, _), (b, name_b, _)| a.order(b).then_with(|| name_a.cmp(name_b)));
+    let item = |(range, name, replication): &(Range, &str, String)| {
+        format!("PARTITION {} {}{replication}", quote::bare(name), range_values(range))
+    };
     Ok(list.iter().map(item).collect::<Vec<_>>().join(",\n"))
+}
+
+/// `("replication_num" = "1")` where a partition has not as many replicas as its table.
+fn own_replication(table: &Table, info: &PartitionInfo, partition: i64) -> String {
+    let own = info.id_to_replication_num.as_ref().and_then(|map| map.get(&partition)).map(ToString::to_string);
+    let own = own.filter(|own| *own != super::properties::replication_num(table));
+    own.map(|own| format!(" (\"replication_num\" = \"{own}\")")).unwrap_or_default()
 }
 
 /// `VALUES [("1"), (MAXVALUE))`. A missing upper end is MAXVALUE; a missing lower one has only the LESS THAN form.
@@ -137,7 +146,12 @@ fn lists(table: &Table, info: &PartitionInfo, schema: &[Column]) -> String {
         .collect();
     let items = list_order(info).into_iter().filter_map(|id| {
         let partition = table.id_to_partition.get(&id).filter(|partition| !is_hidden(partition))?;
-        Some(format!("\n  PARTITION {} {}", quote::bare(&partition.name), list_values(info, id, &types)))
+        let values = list_values(info, id, &types);
+        Some(format!(
+            "\n  PARTITION {} {values}{}",
+            quote::bare(&partition.name),
+            own_replication(table, info, partition.id)
+        ))
     });
     items.collect::<Vec<_>>().join(",")
 }
@@ -223,6 +237,8 @@ pub fn distribution(table: &Table, schema: &[Column]) -> Result<Option<String>> 
             let columns = quote::names(hash_columns(info, schema), ", ");
             Ok(Some(format!("DISTRIBUTED BY HASH({columns}){}", buckets(info.bucket_num))))
         }
+        // What tables get that say nothing: it has no clause.
+        "RANGE" => Ok(None),
         "RANDOM" => Ok(Some(format!("DISTRIBUTED BY RANDOM{}", buckets(info.b.or(info.bucket_num))))),
         other => Err(CatalogError::Unsupported {
             what: format!("table {:?}", table.name),

@@ -54,6 +54,16 @@ fn stored_value<'a>(table: &'a Table, key: &str) -> Option<&'a str> {
     table.table_property.as_ref()?.properties.get(key).map(String::as_str)
 }
 
+/// The table's number of replicas: its property, else what its first partition has (old versions stored no property), else the default.
+pub fn replication_num(table: &Table) -> String {
+    let stored = stored_value(table, "replication_num").filter(|value| !value.is_empty()).map(str::to_owned);
+    let of_partitions = || {
+        let replicas = table.partition_info.as_ref()?.id_to_replication_num.as_ref()?.values().next()?;
+        Some(replicas.to_string())
+    };
+    stored.or_else(of_partitions).unwrap_or_else(|| "3".into())
+}
+
 fn stored(table: &Table, schema: &[Column], context: &Context, notes: &mut Vec<String>) -> BTreeMap<String, String> {
     let mut out = BTreeMap::new();
     if let Some(property) = &table.table_property {
@@ -63,17 +73,7 @@ fn stored(table: &Table, schema: &[Column], context: &Context, notes: &mut Vec<S
             }
         }
     }
-    let partition_replicas = || {
-        table
-            .partition_info
-            .as_ref()?
-            .id_to_replication_num
-            .as_ref()?
-            .values()
-            .next()
-            .map(|replicas| replicas.to_string())
-    };
-    out.entry("replication_num".into()).or_insert_with(|| partition_replicas().unwrap_or_else(|| "3".into()));
+    out.insert("replication_num".into(), replication_num(table));
     // Before 2.5 there was no other than this.
     out.entry("replicated_storage".into()).or_insert_with(|| "false".into());
     if let Some(columns) = table.bf_columns.as_deref().filter(|columns| !columns.is_empty()) {

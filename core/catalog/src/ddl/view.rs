@@ -56,7 +56,7 @@ fn name_and_comment(column: &Column) -> String {
     }
 }
 
-/// Columns in the query's order, which a sort key makes differ from the stored one. A generated column is not the query's.
+/// Columns in the query's order, which a sort key makes differ from the stored one. Neither a generated nor a hidden column is the query's.
 fn output_columns<'a>(table: &Table, schema: &'a [Column]) -> Vec<&'a Column> {
     let positions = table.query_output_indices.as_deref().unwrap_or_default();
     let picked: Option<Vec<&Column>> = positions
@@ -64,8 +64,11 @@ fn output_columns<'a>(table: &Table, schema: &'a [Column]) -> Vec<&'a Column> {
         .map(|position| usize::try_from(*position).ok().and_then(|position| schema.get(position)))
         .collect();
     match picked {
-        Some(columns) if !columns.is_empty() => columns,
-        _ => schema.iter().filter(|column| column.materialized_column_expr.is_none()).collect(),
+        Some(columns) if !columns.is_empty() => columns.into_iter().filter(|column| !column.is_hidden()).collect(),
+        _ => {
+            let of_the_query = |column: &&Column| column.materialized_column_expr.is_none() && !column.is_hidden();
+            schema.iter().filter(of_the_query).collect()
+        }
     }
 }
 

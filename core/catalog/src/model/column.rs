@@ -42,14 +42,41 @@ pub struct Column {
     /// Expression of a generated column.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub materialized_column_expr: Option<Expr>,
+    /// StarRocks' own column, as the row id of an incremental materialized view (4.1 and later).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is_hidden: Option<bool>,
     #[serde(flatten)]
     pub extra: Extra,
 }
 
+/// What the names of columns begin with that StarRocks itself makes of PARTITION BY expressions.
+const GENERATED_PARTITION_COLUMN: &str = "__generated_partition_column_";
+
 impl Column {
+    /// True for a column that StarRocks made for itself and no statement names.
+    pub fn is_hidden(&self) -> bool {
+        self.is_hidden == Some(true)
+    }
+
+    /// True for what `SELECT *` returns: neither hidden columns, nor those made of partition expressions.
+    pub fn is_selected_by_star(&self) -> bool {
+        let of_partition = self.materialized_column_expr.is_some() && self.name.starts_with(GENERATED_PARTITION_COLUMN);
+        !self.is_hidden() && !of_partition
+    }
+
     /// The id that `colIds`, `bfColumns`, `Index.columns` and partition expressions name: creation-time name, else the name.
     pub fn id(&self) -> &str {
         self.column_id.as_deref().unwrap_or(&self.name)
+    }
+
+    /// The value that rows have which were written before the column was added, as text, where it is known; none inside: NULL.
+    pub fn default_of_old_rows(&self) -> Option<Option<&str>> {
+        match (&self.default_value, &self.default_expr) {
+            (Some(value), _) => Some(Some(value)),
+            (None, None) if self.is_allow_null => Some(None),
+            // The time at which it was added, as expressions mostly are, is not stored.
+            _ => None,
+        }
     }
 
     /// The names under which tablets may have the column, likeliest first: they keep the one that it was made with.

@@ -1,6 +1,7 @@
 //! One view of a partition's physical partitions and indexes, whichever of the layouts P1, P2 and P3 it is stored in.
 
 use super::{MaterializedIndex, Partition, PhysicalPartition};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// A physical partition.
@@ -24,7 +25,31 @@ pub struct IndexView<'a> {
     pub index: &'a MaterializedIndex,
 }
 
+/// How a partition is stored, oldest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum PartitionLayout {
+    /// Up to 3.3: the partition is its default physical partition, and its only one.
+    P1,
+    /// 3.2 and 3.3: there are others beside it.
+    P1Several,
+    /// 3.4 and later: all physical partitions stand apart.
+    P2,
+    /// 2026's main: as P2, the base index among the other indexes.
+    P3,
+}
+
 impl Partition {
+    /// The layout.
+    pub fn layout(&self) -> PartitionLayout {
+        let mut below = self.id_to_sub_partition.iter().flat_map(|map| map.values()).peekable();
+        match self.dpid.unwrap_or(0) {
+            0 if below.peek().is_none() => PartitionLayout::P1,
+            0 => PartitionLayout::P1Several,
+            _ if below.any(|physical| physical.base_index_meta_id.is_some_and(|id| id != -1)) => PartitionLayout::P3,
+            _ => PartitionLayout::P2,
+        }
+    }
+
     /// Id of the default physical partition: `dpid`, or the partition's own where that is absent or 0 (P1).
     pub fn default_physical_id(&self) -> i64 {
         self.dpid.filter(|id| *id != 0).unwrap_or(self.id)

@@ -1,7 +1,7 @@
 //! The join of `__info` and `__meta`: tables and partitions.
 
 use super::pair::{Item, pair};
-use super::{CatalogText, Disagreement, PartitionEntry, PartitionKind, Snapshot, TableEntry, TableKind};
+use super::{CatalogText, Disagreement, PartitionEntry, PartitionKind, Snapshot, TableEntry, TableKind, Written};
 use crate::error::{CatalogError, Result};
 use crate::info::{InfoPartition, InfoTable, JobInfo};
 use crate::model::{BackupMeta, Partition, Table};
@@ -46,6 +46,7 @@ pub(super) fn join(info: Option<&JobInfo>, meta: Option<&BackupMeta>) -> Result<
     }
     snapshot.tables.sort_by(|a, b| a.name.cmp(&b.name));
     if let Some(meta) = meta {
+        snapshot.written = written(meta);
         snapshot.functions = meta.functions.iter().map(CatalogText::of).collect::<Result<_>>()?;
         snapshot.catalogs = meta.catalogs.iter().map(CatalogText::of).collect::<Result<_>>()?;
     }
@@ -64,6 +65,21 @@ fn database_of(meta: &BackupMeta) -> i64 {
         indexes.chain([table.db_id]).flatten()
     });
     ids.find(|id| *id > 0).unwrap_or(0)
+}
+
+/// What the catalog objects tell of how they were written: all but the form of their file.
+fn written(meta: &BackupMeta) -> Written {
+    let lists = |table: &Table| {
+        let by_list = table.partition_info.as_ref().is_some_and(|info| info.clazz == "ListPartitionInfo");
+        let normal = table.id_to_partition.values().filter(|partition| !partition.name.starts_with('$'));
+        by_list && normal.count() > 1
+    };
+    let partitions = meta.tbl_name_map.values().flat_map(|table| table.id_to_partition.values());
+    Written {
+        form: None,
+        layout: partitions.map(Partition::layout).max(),
+        several_lists: meta.tbl_name_map.values().any(lists),
+    }
 }
 
 /// Where something is.

@@ -85,6 +85,7 @@ fn column(label: &str, old: &Column, new: &Column, out: &mut Differences) {
     out.compare(format!("{label} default"), default(old), default(new));
     let generated = |column: &Column| column.materialized_column_expr.as_ref().map(|generated| generated.expr.clone());
     out.compare_debug(format!("{label} generated"), generated(old), generated(new));
+    out.compare(format!("{label} hidden"), old.is_hidden(), new.is_hidden());
     // An empty comment is stored in one version and left out in another.
     let comment = |column: &Column| column.comment.clone().unwrap_or_default();
     out.compare_debug(format!("{label} comment"), comment(old), comment(new));
@@ -95,12 +96,19 @@ fn aggregation(column: &Column) -> String {
         None | Some("NONE") => "none",
         Some(name) => name,
     };
-    let function = column.agg_state_desc.as_ref().map(|state| format!("({})", state.function_name)).unwrap_or_default();
-    format!("{name}{function}")
+    let state = column.agg_state_desc.as_ref().map(|state| {
+        let arguments: Vec<String> = state.arg_types.iter().map(type_text).collect();
+        let returns = state.return_type.as_ref().map(type_text).unwrap_or_default();
+        let nullable = if state.result_nullable { " nullable" } else { "" };
+        format!(" {}({}) {returns}{nullable}", state.function_name, arguments.join(", "))
+    });
+    format!("{name}{}", state.unwrap_or_default())
 }
 
 fn default(column: &Column) -> String {
-    let expression = column.default_expr.as_ref().and_then(|default| default.expr.as_deref());
+    let default = column.default_expr.as_ref();
+    // A complex default (an array, map or struct) stands in the second.
+    let expression = default.and_then(|default| default.expr.as_deref().or(default.serialized_expr.as_deref()));
     match (&column.default_value, expression) {
         (Some(value), _) => format!("{value:?}"),
         (None, Some(expression)) => format!("({expression})"),

@@ -183,9 +183,12 @@ fn read_catalog(info_bytes: Option<Vec<u8>>, meta_files: Vec<Vec<u8>>) -> ReadCa
     }
     let mut best: Option<Snapshot> = None;
     for bytes in meta_files {
+        let form = starsnap_catalog::meta::form(&bytes);
         let joined = starsnap_catalog::meta::read(&bytes).and_then(|meta| {
             drop(bytes);
-            Snapshot::join(info.as_ref(), Some(&meta))
+            let mut joined = Snapshot::join(info.as_ref(), Some(&meta))?;
+            joined.written.form = Some(form);
+            Ok(joined)
         });
         match joined {
             // Of several `__meta`, the one that fits `__info` best.
