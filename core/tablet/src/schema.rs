@@ -1,5 +1,9 @@
 //! A tablet's schema: columns, their logical types, keys and aggregations.
 
+mod added;
+
+pub use added::AddedColumn;
+
 use crate::error::{Result, TabletError, Within};
 use crate::proto::tablet::{ColumnPb, TabletSchemaPb};
 
@@ -51,8 +55,13 @@ pub enum Aggregation {
 
 impl Aggregation {
     fn from_pb(column: &ColumnPb) -> Self {
-        // Upper case in files of 2.3, lower case later.
-        let name = column.aggregation.as_deref().unwrap_or("none").to_ascii_lowercase();
+        let function = || column.agg_state_desc.as_ref().and_then(|d| d.agg_func_name.clone()).unwrap_or_default();
+        Aggregation::named(column.aggregation.as_deref().unwrap_or("none"), function)
+    }
+
+    /// By its stored name: upper case in files of 2.3, lower case later. `function` is that of an aggregate state.
+    fn named(name: &str, function: impl FnOnce() -> String) -> Self {
+        let name = name.to_ascii_lowercase();
         match name.as_str() {
             "none" | "" => Aggregation::None,
             "sum" => Aggregation::Sum,
@@ -63,9 +72,7 @@ impl Aggregation {
             "hll_union" => Aggregation::HllUnion,
             "bitmap_union" => Aggregation::BitmapUnion,
             "percentile_union" => Aggregation::PercentileUnion,
-            "agg_state_union" => Aggregation::StateUnion(
-                column.agg_state_desc.as_ref().and_then(|d| d.agg_func_name.clone()).unwrap_or_default(),
-            ),
+            "agg_state_union" => Aggregation::StateUnion(function()),
             _ => Aggregation::Other(name),
         }
     }

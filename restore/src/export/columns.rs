@@ -2,15 +2,18 @@
 
 use super::tablet::Unit;
 use crate::error::{ErrorKind, RestoreError, Result};
+use starsnap_catalog::ddl::signature_type;
 use starsnap_catalog::model;
 use starsnap_catalog::snapshot::TableEntry;
-use starsnap_tablet::{TabletMeta, TabletSchema};
+use starsnap_tablet::{AddedColumn, TabletMeta, TabletSchema};
 
 /// A column: its name in the tablets, and its name in the output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OutputColumn {
     pub(super) stored: String,
     pub(super) name: String,
+    /// `SELECT *` has it.
+    by_star: bool,
 }
 
 /// What planning keeps of each tablet's metadata.
@@ -51,26 +54,27 @@ pub(super) fn newest_schema(table: &str, units: &[Unit], heads: &[Head]) -> Resu
     Ok(Some(newest.clone()))
 }
 
-/// The columns of `index` (none: the base index) as the catalog has them, or the tablets' own where there is no catalog.
+/// The columns of `index` (none: the base index) as the catalog has them, or the tablets' own where there is no catalog. What no tablet knows
+/// yet comes into `schema`.
 pub(super) fn all(
     table: &str,
     entry: Option<&TableEntry>,
     index: Option<&str>,
-    schema: &TabletSchema,
+    schema: &mut TabletSchema,
 ) -> Result<Vec<OutputColumn>> {
     match catalog_columns(entry, index)? {
         Some(columns) => columns.iter().map(|column| find(table, column, schema)).collect(),
         None => {
-            let own = schema.columns.iter();
-            Ok(own.map(|column| OutputColumn { stored: column.name.clone(), name: column.name.clone() }).collect())
+            let own = |name: &String| OutputColumn { stored: name.clone(), name: name.clone(), by_star: true };
+            Ok(schema.columns.iter().map(|column| own(&column.name)).collect())
         }
     }
 }
 
-/// The `wanted` columns, in that order; all of them if there are none.
+/// The `wanted` columns, in that order; those of `SELECT *` if there are none.
 pub(super) fn choose(table: &str, all: Vec<OutputColumn>, wanted: &[String]) -> Result<Vec<OutputColumn>> {
     if wanted.is_empty() {
-        return Ok(all);
+        return Ok(all.into_iter().filter(|column| column.by_star).collect());
     }
     let choose = |name: &String| {
         let found = all.iter().find(|column| column.name.eq_ignore_ascii_case(name)).cloned();
@@ -89,12 +93,31 @@ fn catalog_columns(entry: Option<&TableEntry>, index: Option<&str>) -> Result<Op
     Ok(entry.index_meta(index).map_err(failed)?.map(|meta| meta.schema))
 }
 
-/// A column of the catalog in the tablets' schema: by the name it was made with, which tablets keep after a rename, or by its unique id.
-fn find(table: &str, column: &model::Column, schema: &TabletSchema) -> Result<OutputColumn> {
-    let found = schema.locate(column.stored_names(), column.unique_id).ok_or_else(|| {
-        let reason = format!("no tablet knows column {} of the catalog yet", column.name);
-        RestoreError::new(ErrorKind::Unsupported, "export table", table, reason)
-            .advise("it was added after the last load; a tablet's directory can be exported without it")
-    })?;
-    Ok(OutputColumn { stored: found.name.clone(), name: column.name.clone() })
+/// A column of the catalog in the tablets' schema: by the name it was made with, which tablets keep after a rename, or by its unique id. One
+/// that was added after the last load has its default in all rows.
+fn find(table: &str, column: &model::Column, schema: &mut TabletSchema) -> Result<OutputColumn> {
+    let by_star = column.is_selected_by_star();
+    let stored = match schema.locate(column.stored_names(), column.unique_id) {
+        Some(found) => found.name.clone(),
+        None => add(column, schema).ok_or_else(|| {
+            let reason =
+                format!("no tablet knows column {} of the catalog yet, and what it holds is not stored", column.name);
+            RestoreError::new(ErrorKind::Unsupported, "export table", table, reason)
+                .advise("it was added after the last load; a tablet's directory can be exported without it")
+        })?,
+    };
+    Ok(OutputColumn { stored, name: column.name.clone(), by_star })
+}
+
+fn add(column: &model::Column, schema: &mut TabletSchema) -> Option<String> {
+    let added = AddedColumn {
+        name: column.id(),
+        // Without one of its own it could be any of those that were dropped.
+        unique_id: column.unique_id.filter(|id| *id >= 0)?,
+        ty: &signature_type(&column.ty).ok()?,
+        aggregation: column.aggregation_type.as_deref().filter(|_| !column.is_key),
+        nullable: column.is_allow_null,
+        default_value: column.default_of_old_rows().filter(|_| column.materialized_column_expr.is_none())?,
+    };
+    schema.add(&added).ok()
 }

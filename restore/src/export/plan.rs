@@ -166,8 +166,8 @@ impl TablePlan {
             unit.meta(&job.runtime).map(Head::of)
         };
         self.heads = parallel(&self.units, options.workers, head)?;
-        let Some(schema) = columns::newest_schema(&self.name, &self.units, &self.heads)? else { return Ok(()) };
-        let all = columns::all(&self.name, entry, options.index.as_deref(), &schema)?;
+        let Some(mut schema) = columns::newest_schema(&self.name, &self.units, &self.heads)? else { return Ok(()) };
+        let all = columns::all(&self.name, entry, options.index.as_deref(), &mut schema)?;
         let filter = options.condition.as_ref().map(|condition| self.filter(condition, &all, &schema)).transpose()?;
         let columns = columns::choose(&self.name, all, &options.columns)?;
         self.content = Some(Content { schema, columns, filter });

@@ -5,12 +5,13 @@ use super::files::{Opener, metadata};
 use crate::error::{FsError, Result};
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
+use starsnap_catalog::ddl::signature_type;
 use starsnap_catalog::model;
 use starsnap_repository::reading::Reading;
 use starsnap_repository::snapshot::TabletFiles;
 use starsnap_tablet::meta::{is_delta_columns, is_header};
 use starsnap_tablet::render::TextFormat;
-use starsnap_tablet::{Named, Tablet, TabletMeta, TabletSchema};
+use starsnap_tablet::{AddedColumn, Named, Tablet, TabletMeta, TabletSchema};
 use std::collections::HashMap;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::Sender;
@@ -151,23 +152,44 @@ fn columns(
     let index = file.entry()?.index_meta(None).map_err(|error| file.failed(error))?;
     // Where the catalog tells the newest version, most often the first tablet has it, and no other need be asked.
     let known = index.as_ref().and_then(|index| index.schema_version).filter(|version| *version >= 0);
-    let schema = match first.map(|first| &first.schema) {
+    let mut schema = match first.map(|first| &first.schema) {
         Some(schema) if tablets.len() == 1 || known == Some(schema.version) => schema.clone(),
         _ => newest_schema(file, tablets, runtime)?,
     };
-    let own = || schema.columns.iter().map(|column| Column { stored: column.name.clone(), name: column.name.clone() });
     let columns = match index {
-        Some(index) => index.schema.iter().map(|column| find(file, column, &schema)).collect::<Result<_>>()?,
-        None => own().collect(),
+        Some(index) => {
+            let selected = index.schema.iter().filter(|column| column.is_selected_by_star());
+            selected.map(|column| find(file, column, &mut schema)).collect::<Result<_>>()?
+        }
+        None => {
+            let own = |name: &String| Column { stored: name.clone(), name: name.clone() };
+            schema.columns.iter().map(|column| own(&column.name)).collect()
+        }
     };
     Ok((schema, columns))
 }
 
-fn find(file: &RowsFile, column: &model::Column, schema: &TabletSchema) -> Result<Column> {
-    let found = schema.locate(column.stored_names(), column.unique_id);
-    let found =
-        found.ok_or_else(|| file.failed(format!("no tablet knows column {} of the catalog yet", column.name)))?;
-    Ok(Column { stored: found.name.clone(), name: column.name.clone() })
+/// A column of the catalog in the tablets' schema; one that was added after the last load has its default in all rows.
+fn find(file: &RowsFile, column: &model::Column, schema: &mut TabletSchema) -> Result<Column> {
+    let stored = match schema.locate(column.stored_names(), column.unique_id) {
+        Some(found) => found.name.clone(),
+        None => add(column, schema)
+            .ok_or_else(|| file.failed(format!("no tablet knows column {} of the catalog yet", column.name)))?,
+    };
+    Ok(Column { stored, name: column.name.clone() })
+}
+
+fn add(column: &model::Column, schema: &mut TabletSchema) -> Option<String> {
+    let added = AddedColumn {
+        name: column.id(),
+        // Without one of its own it could be any of those that were dropped.
+        unique_id: column.unique_id.filter(|id| *id >= 0)?,
+        ty: &signature_type(&column.ty).ok()?,
+        aggregation: column.aggregation_type.as_deref().filter(|_| !column.is_key),
+        nullable: column.is_allow_null,
+        default_value: column.default_of_old_rows().filter(|_| column.materialized_column_expr.is_none())?,
+    };
+    schema.add(&added).ok()
 }
 
 /// The schema of the greatest version among all tablets.
