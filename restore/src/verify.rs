@@ -1,6 +1,7 @@
 //! The verification: is what stands in a repository, a mount or a warehouse what StarRocks wrote, and all of it?
 
 mod blocks;
+mod buckets;
 mod report;
 mod sample;
 mod tablet;
@@ -12,6 +13,7 @@ use crate::progress::{Cancel, Progress};
 use crate::report::{JobStatus, ObjectKind};
 use crate::source::{Source, Stored};
 use blocks::Pace;
+use buckets::{Bucket, Distribution};
 use futures::StreamExt;
 use starsnap_catalog::layout::{TableLayout, TabletPlace};
 use starsnap_catalog::model::Table;
@@ -195,11 +197,16 @@ impl Job<'_> {
             if !wanted || only_table.is_some_and(|only| only != entry.name) {
                 continue;
             }
-            verdict.tables.push(of_table(entry));
+            let (table, distribution) = of_table(entry);
+            verdict.tables.push(table);
             for place in TableLayout::of(entry).tablets {
                 let here = entry.partitions.get(place.partition).map(|partition| partition.name.as_str());
                 if only_partition.is_none() || here == only_partition {
-                    units.extend(self.unit(source, at, entry, &place, verdict.tables.len() - 1, incomplete).await);
+                    let mut unit = self.unit(source, at, entry, &place, verdict.tables.len() - 1, incomplete).await;
+                    if let Some(unit) = &mut unit {
+                        unit.wanted.bucket = bucket(entry, &place, &distribution);
+                    }
+                    units.extend(unit);
                 }
             }
         }
@@ -235,7 +242,8 @@ impl Job<'_> {
         if incomplete && stored.files.is_empty() {
             return None;
         }
-        let wanted = Wanted { tablet: tablet.id, version: physical.version, schema_hash: index.schema_hash };
+        let wanted =
+            Wanted { tablet: tablet.id, version: physical.version, schema_hash: index.schema_hash, bucket: None };
         Some(Unit { table, wanted, stored, read: true })
     }
 
@@ -346,24 +354,28 @@ fn empty(label: &str, timestamp: &str) -> SnapshotVerdict {
     }
 }
 
+/// Which bucket a tablet is. Those of a rollup follow from the base index's, by columns that the rollup may lack.
+fn bucket(entry: &TableEntry, place: &TabletPlace, distribution: &Distribution) -> Option<Bucket> {
+    let partition = entry.partitions.get(place.partition)?;
+    let index = partition.physicals.get(place.physical)?.indexes.get(place.index)?;
+    distribution.bucket(partition.id, place.tablet, index.tablets.len()).filter(|_| index.base)
+}
+
 /// A table before its tablets are looked at: its catalog object is.
-fn of_table(entry: &TableEntry) -> TableVerdict {
+fn of_table(entry: &TableEntry) -> (TableVerdict, Distribution) {
     let kind = match entry.kind {
         TableKind::View => ObjectKind::View,
         TableKind::MaterializedView => ObjectKind::MaterializedView,
         TableKind::Table | TableKind::Other => ObjectKind::Table,
     };
-    let mut findings = Vec::new();
-    match &entry.catalog {
+    let (mut findings, mut distribution) = (Vec::new(), Distribution::default());
+    match entry.catalog.as_ref().map(|catalog| catalog.parse::<Table>()) {
         None => findings.push(Finding::new(FindingKind::Missing, "", "its catalog object in `__meta` is missing")),
-        Some(catalog) => {
-            if let Err(error) = catalog.parse::<Table>() {
-                findings.push(Finding::new(FindingKind::Damaged, "", error.to_string()));
-            }
-        }
+        Some(Err(error)) => findings.push(Finding::new(FindingKind::Damaged, "", error.to_string())),
+        Some(Ok(table)) => distribution = Distribution::of(&table),
     }
     let health = Health::of(&findings);
-    TableVerdict { name: entry.name.clone(), kind, health, looked: Looked::default(), findings }
+    (TableVerdict { name: entry.name.clone(), kind, health, looked: Looked::default(), findings }, distribution)
 }
 
 /// The kind of a sentence about a whole snapshot.

@@ -304,6 +304,39 @@ async fn a_header_of_another_version_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rows_in_the_wrong_bucket_show_that_tablets_are_not_in_order() {
+    let victim = Victim::new();
+    let info = find(&victim.label, |path| path.starts_with("__info_"));
+    let mut json: serde_json::Value = serde_json::from_slice(&fs::read(&info).unwrap()).unwrap();
+    fn swap(value: &mut serde_json::Value) {
+        let Some(object) = value.as_object_mut() else { return };
+        if let Some(order) = object.get_mut("tablets_order") {
+            order.as_array_mut().unwrap().swap(0, 1);
+        }
+        object.values_mut().for_each(swap);
+    }
+    swap(&mut json["backup_objects"]["users"]);
+    fs::write(&info, serde_json::to_vec(&json).unwrap()).unwrap();
+    rename(&info);
+    for level in LEVELS {
+        let report = victim.verify(level).await;
+        let snapshot = &report.snapshots[0];
+        // That `__meta` has another order is told of the snapshot, at every level.
+        assert!(snapshot.findings.iter().any(|finding| finding.what.contains("another order")));
+        for table in &snapshot.tables {
+            let misplaced = |finding: &&Finding| finding.what.contains("do not belong into bucket");
+            let found: Vec<_> = table.findings.iter().filter(misplaced).collect();
+            let expected = if table.name == "users" && level == Level::Rows { 2 } else { 0 };
+            assert_eq!(found.len(), expected, "{level:?} {}: {:#?}", table.name, said(&report));
+            for finding in found {
+                assert!(finding.what.contains("of 3 by HASH(user_id)"), "{finding}");
+                assert!(finding.path.contains("/__ss_sr_hub_full/__ss_content/"), "{finding}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_variants_and_a_stray_part_are_found() {
     let victim = Victim::new();
     let segment = victim.file(|path| path.contains(".dat."));

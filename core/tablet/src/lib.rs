@@ -28,6 +28,7 @@
 //! vector, n-gram and bitmap indexes (rows do not need them), encrypted files, rowsets older than 1.19, generic aggregate
 //! states that would have to be merged; each of them is refused by name.
 
+pub mod bucket;
 pub mod codec;
 mod column;
 pub mod delta;
@@ -55,7 +56,7 @@ pub use filter::Filter;
 pub use meta::{TabletMeta, expected_files};
 pub use predicate::Op;
 pub use rowset::{RowsetId, RowsetMeta};
-pub use schema::{Aggregation, Column, KeysType, LogicalType, TabletSchema};
+pub use schema::{AddedColumn, Aggregation, Column, KeysType, LogicalType, TabletSchema};
 pub use segment::Segment;
 pub use source::ReadAt;
 pub use tablet::{Named, PhysicalRows, Rows, ScanStats, Tablet, TabletFiles};

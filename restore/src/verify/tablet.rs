@@ -1,6 +1,7 @@
 //! One tablet: its header, its files, their pages, their rows.
 
 use super::blocks::{Blocks, Pace};
+use super::buckets::{Bucket, Misplaced};
 use super::report::{Finding, FindingKind, Level, Looked};
 use crate::error::RestoreError;
 use crate::progress::Progress;
@@ -8,8 +9,8 @@ use crate::source::{Source, SourceFile, Stored};
 use starsnap_repository::md5::{self, Hasher};
 use starsnap_tablet::meta::is_header;
 use starsnap_tablet::{
-    BitmapAs, ErrorKind, KeysType, LargeIntAs, ReadAt, ReadOptions, RowsetMeta, Segment, Tablet, TabletError,
-    TabletMeta, TextAs, expected_files,
+    BitmapAs, ErrorKind, KeysType, ReadAt, ReadOptions, RowsetMeta, Segment, Tablet, TabletError, TabletMeta, bucket,
+    expected_files,
 };
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -26,6 +27,8 @@ pub(super) struct Wanted {
     pub(super) tablet: i64,
     pub(super) version: i64,
     pub(super) schema_hash: i64,
+    /// Where its rows can be checked to be in the right one.
+    pub(super) bucket: Option<Bucket>,
 }
 
 /// What was found, and what was looked at.
@@ -140,7 +143,7 @@ impl Look<'_> {
             }
         }
         if let (Some(meta), Level::Rows) = (&meta, level) {
-            self.rows(meta);
+            self.rows(meta, wanted);
         }
         for file in &stored.files {
             self.examiner.progress.advanced(file.size);
@@ -259,8 +262,9 @@ impl Look<'_> {
     }
 
     /// Decodes each rowset by itself, so that a damaged one hides no other.
-    fn rows(&mut self, meta: &TabletMeta) {
+    fn rows(&mut self, meta: &TabletMeta, wanted: &Wanted) {
         let stored = self.stored;
+        let mut misplaced = wanted.bucket.clone().and_then(|bucket| Misplaced::new(bucket, &meta.schema));
         let mut hollow = meta.clone();
         let rowsets = std::mem::take(&mut hollow.rowsets);
         for rowset in rowsets {
@@ -270,16 +274,19 @@ impl Look<'_> {
             let sound = |name: &String| !self.bad.contains(name) && stored.files.iter().any(|file| file.name == *name);
             // What is wrong with the others has been said.
             if files.iter().all(sound) && !self.examiner.pace.cancel.is_cancelled() {
-                self.rowset(one);
+                self.rowset(one, misplaced.as_mut());
             }
+        }
+        if let Some(what) = misplaced.and_then(|misplaced| misplaced.said()) {
+            self.add(Finding::new(FindingKind::Inconsistent, &stored.shown, what));
         }
     }
 
-    fn rowset(&mut self, meta: TabletMeta) {
+    fn rowset(&mut self, meta: TabletMeta, misplaced: Option<&mut Misplaced>) {
         let Some(rowset) = meta.rowsets.first().cloned().filter(|rowset| !rowset.segments.is_empty()) else { return };
         let tablet = self.opened(meta);
         let path = self.path(&format!("{}_*.dat", rowset.id));
-        let decoded = match self.decode(&tablet) {
+        let decoded = match self.decode(&tablet, misplaced) {
             Ok(rows) => rows,
             Err(error) => return self.add(self.tablet_error(&path, &error)),
         };
@@ -306,10 +313,14 @@ impl Look<'_> {
     }
 
     /// Decodes all columns of all segments; returns the rows.
-    fn decode(&self, tablet: &Tablet) -> Result<u64, TabletError> {
+    fn decode(&self, tablet: &Tablet, mut misplaced: Option<&mut Misplaced>) -> Result<u64, TabletError> {
         let mut rows = 0;
         for batch in tablet.physical_rows(None, &every_value())? {
-            rows += batch?.num_rows() as u64;
+            let batch = batch?;
+            rows += batch.num_rows() as u64;
+            if let Some(misplaced) = &mut misplaced {
+                misplaced.add(&batch)?;
+            }
         }
         Ok(rows)
     }
@@ -339,14 +350,9 @@ impl Look<'_> {
     }
 }
 
-/// Types that hold every value there is: what StarRocks stores without looking is no damage.
+/// Types that hold every value there is, as hashing asks for too: what StarRocks stores without looking is no damage.
 fn every_value() -> ReadOptions {
-    ReadOptions {
-        text: TextAs::Binary,
-        large_int: LargeIntAs::Decimal256,
-        bitmap: BitmapAs::Cardinality,
-        ..ReadOptions::default()
-    }
+    ReadOptions { bitmap: BitmapAs::Cardinality, ..bucket::read_options() }
 }
 
 fn encrypted_files(meta: &TabletMeta) -> HashSet<String> {
