@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Builds a repository whose labels are the snapshots of the gallery.
-fn repository(world: &World) -> (PathBuf, Vec<String>) {
+pub fn repository(world: &World) -> (PathBuf, Vec<String>) {
     let location = world.dir("location");
     let repository = world.dir("location/__starrocks_repository_gallery");
     fs::write(repository.join("__repo_info"), r#"{"create_time":"2024-08-01 09:00:00","name":"gallery"}"#).unwrap();
