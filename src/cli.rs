@@ -9,8 +9,8 @@ mod values;
 pub use values::parse_size;
 
 pub use export::{ExportArgs, ExportFormat, LargeInt, Text};
-pub use jobs::{BackupArgs, InitArgs, RestoreArgs, SqlArgs, VerifyArgs};
-pub use look::{LsArgs, MountArgs, SnapshotsArgs};
+pub use jobs::{BackupArgs, DropArgs, InitArgs, RestoreArgs, SqlArgs, VerifyArgs};
+pub use look::{DiffArgs, LsArgs, MountArgs, SnapshotsArgs};
 pub use rows::{HeadArgs, InspectArgs};
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
@@ -26,6 +26,7 @@ Exit codes:
   1    failed
   2    wrong usage
   3    done in part: what could not be done is named on standard error
+  4    all was compared, and something differs (diff)
   10   no such repository or snapshot
   130  interrupted";
 
@@ -115,6 +116,21 @@ pub struct SpeedArgs {
     pub max_speed: Option<u64>,
 }
 
+/// How many at once.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct WorkersArgs {
+    /// Files worked on at once [default: the number of processors, 4 at least]
+    #[arg(long, value_name = "N")]
+    pub workers: Option<NonZeroUsize>,
+}
+
+impl WorkersArgs {
+    /// Files worked on at once.
+    pub fn workers(&self) -> usize {
+        SpeedArgs { workers: self.workers, max_speed: None }.workers()
+    }
+}
+
 /// How fast, in the manual's words for downloads.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct DownloadArgs {
@@ -160,6 +176,8 @@ pub enum Command {
     Ls(LsArgs),
     Restore(RestoreArgs),
     Verify(VerifyArgs),
+    Diff(DiffArgs),
+    Drop(DropArgs),
     Init(InitArgs),
     Backup(BackupArgs),
     Sql(SqlArgs),

@@ -1,6 +1,8 @@
 //! One module per subcommand: options in, calls into the libraries, printed results out.
 
 mod backup;
+mod diff;
+mod drop;
 mod export;
 mod generate;
 mod head;
@@ -52,6 +54,8 @@ pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Snapshots(args) => wait(snapshots::snapshots(&args, &globals)),
         Command::Restore(args) => wait(restore::restore(args, &globals)),
         Command::Verify(args) => wait(verify::verify(args, &globals)),
+        Command::Diff(args) => wait(diff::diff(args, &globals)),
+        Command::Drop(args) => wait(drop::drop_snapshot(args, &globals)),
         Command::Init(args) => wait(init::init(&args, &globals)),
         Command::Backup(args) => wait(backup::backup(args, &globals)),
         Command::Sql(args) => sql::sql(args, &globals),

@@ -14,6 +14,8 @@ pub enum Outcome {
     Done,
     /// As a job's report says.
     Job(JobStatus),
+    /// With this code, of those that are documented.
+    Code(u8),
 }
 
 impl From<Outcome> for ExitCode {
@@ -21,6 +23,7 @@ impl From<Outcome> for ExitCode {
         ExitCode::from(match outcome {
             Outcome::Done => exit::DONE,
             Outcome::Job(status) => status.exit_code(),
+            Outcome::Code(code) => code,
         })
     }
 }

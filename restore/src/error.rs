@@ -37,7 +37,7 @@ pub enum ErrorKind {
     Interrupted,
 }
 
-/// Exit codes, stable: 0 done, 1 failed, 2 usage, 3 done in part, 10 no such repository or snapshot, 130 interrupted.
+/// Exit codes, stable: 0 done, 1 failed, 2 usage, 3 done in part, 4 different, 10 no such repository or snapshot, 130 interrupted.
 pub mod exit {
     /// All done.
     pub const DONE: u8 = 0;
@@ -47,6 +47,8 @@ pub mod exit {
     pub const USAGE: u8 = 2;
     /// Some tables were done, others failed.
     pub const PARTIAL: u8 = 3;
+    /// All was compared, and something differs.
+    pub const DIFFERENT: u8 = 4;
     /// No such repository or snapshot.
     pub const NOT_FOUND: u8 = 10;
     /// Stopped by the user.

@@ -25,7 +25,7 @@ use output::SingleFile;
 pub use parts::Split;
 use plan::{Refused, TablePlan};
 pub use resolve::ExportSource;
-use resolve::What;
+pub(crate) use resolve::What;
 pub use shard::Shard;
 use starsnap_tablet::ScanStats;
 pub use starsnap_tablet::{LargeIntAs, TextAs};

@@ -5,7 +5,7 @@
 //! options and listeners, and returns reports.
 //!
 //! * [`source`]: what is restored from.
-//! * [`restore`], [`backup`], [`export`], [`survey`], [`verify`]: the jobs; [`head`] and [`inspect`](export::inspect): a look inside.
+//! * [`restore`], [`backup`], [`export`], [`survey`], [`verify`], [`diff`], [`drop`](mod@drop): the jobs; [`head`] and [`inspect`](export::inspect): a look inside.
 //! * [`condition`]: which rows an export takes.
 //! * [`statement`]: the manual's statements, from text; [`session`]: running them; [`registry`]: repositories by name.
 //! * [`report`], [`progress`], [`error`]: what they say.
@@ -15,6 +15,8 @@ pub mod backup;
 mod commit;
 mod complete;
 pub mod condition;
+pub mod diff;
+pub mod drop;
 pub mod error;
 pub mod export;
 pub mod head;

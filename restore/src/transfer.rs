@@ -215,7 +215,11 @@ fn create(target: &Path) -> io::Result<File> {
 
 /// md5 of a local file.
 pub(crate) fn md5_of(path: &Path) -> io::Result<Md5> {
-    let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path)?;
+    md5_of_file(OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path)?)
+}
+
+/// The md5 of what is left of `file`.
+pub(crate) fn md5_of_file(mut file: File) -> io::Result<Md5> {
     let mut hasher = Hasher::default();
     let mut buffer = vec![0; 1 << 18];
     loop {

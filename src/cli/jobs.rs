@@ -1,7 +1,7 @@
 //! Arguments of the subcommands that read or write whole snapshots.
 
 use super::values::{TableChoice, parse_percent, parse_table};
-use super::{DownloadArgs, RepositoryArgs, SpeedArgs, UploadArgs};
+use super::{DownloadArgs, RepositoryArgs, SpeedArgs, UploadArgs, WorkersArgs};
 use clap::{Args, ValueHint};
 use starsnap_restore::verify::Level;
 use std::path::PathBuf;
@@ -155,4 +155,27 @@ pub struct SqlArgs {
     /// The database that statements mean when they name none, as USE says
     #[arg(long, short = 'D')]
     pub database: Option<String>,
+}
+
+/// Drop a snapshot from its repository, which StarRocks cannot
+///
+/// All that its backup wrote under the label goes, `__info` first, so that what a killed drop leaves never looks complete; what no backup writes
+/// stays, and is named. Asks for the label before it begins. A repository that was created READ ONLY is refused.
+#[derive(Debug, Args)]
+pub struct DropArgs {
+    #[command(flatten)]
+    pub repository: RepositoryArgs,
+    /// LABEL, or LABEL@TIMESTAMP to be sure which one it is
+    pub snapshot: String,
+    /// Only say what would go
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// Also a backup that was not completed and was written to in the last 24 hours: it may still be running
+    #[arg(long)]
+    pub unfinished: bool,
+    #[command(flatten)]
+    pub speed: WorkersArgs,
 }

@@ -59,3 +59,28 @@ pub struct LsArgs {
     #[arg(short, long)]
     pub all: bool,
 }
+
+/// Compare two snapshots, or a snapshot and a restored database
+///
+/// Tables, views, functions and external catalogs: what only one side has, statements that differ, partitions with other bounds or versions, and
+/// stored files by size and md5. Files tell whether stored data changed, not whether rows did: a compaction writes other files of the same
+/// rows. Ends with 4 when something differs.
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// REPOSITORY/LABEL or REPOSITORY/LABEL@TIMESTAMP (a registered name, a directory or a URL), a table or partition below it; or a directory:
+    /// a snapshot in a mount, a database of a warehouse, a table, a partition
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub old: String,
+    /// The same of the other side. Two tables are compared with each other whatever they are called
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub new: String,
+    /// Which repository, where a directory holds several
+    #[arg(long, value_name = "NAME")]
+    pub repository_name: Option<String>,
+    /// Only this table, view, function or external catalog; again for more
+    #[arg(long = "table", value_name = "NAME")]
+    pub tables: Vec<String>,
+    /// Name each file that differs
+    #[arg(long)]
+    pub files: bool,
+}

@@ -7,8 +7,10 @@
 mod common;
 mod genuine;
 
+mod comparing;
 mod copies;
 mod documents;
+mod dropping;
 mod exit_codes;
 mod faults;
 mod gallery;
@@ -29,6 +31,7 @@ mod remote_sessions;
 mod rows;
 mod scale_out;
 mod sql;
+mod statements;
 mod store;
 mod trees;
 mod verifying;

@@ -7,12 +7,14 @@
 //! * [`repository`]: find repositories under a location, list labels and timestamps, open snapshots.
 //! * [`snapshot`]: an opened snapshot: its catalog and the files of its tablets.
 //! * [`writer`]: new repositories and new snapshots, in StarRocks' order.
+//! * [`dropping`]: removing a snapshot.
 //! * [`reading`]: files of stores that are far away, fetched ahead and kept, within one amount of memory.
 //! * [`limiter`]: how fast, at most.
 //! * [`cache`]: parsed snapshots kept on local disk.
 
 mod blocking;
 pub mod cache;
+pub mod dropping;
 pub mod error;
 pub mod limiter;
 mod location;

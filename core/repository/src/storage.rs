@@ -95,6 +95,12 @@ pub trait Storage: Send + Sync + std::fmt::Debug {
     /// Removes a file; no error when it is not there.
     async fn delete(&self, path: &str) -> Result<()>;
 
+    /// Removes a directory if it is empty, and says whether it is gone. Stores that have no directories have nothing to do.
+    async fn remove_directory(&self, path: &str) -> Result<bool> {
+        let _ = path;
+        Ok(true)
+    }
+
     /// This store with a limit on what it sends, for stores that send much at once and so have to keep to it themselves.
     fn limiting_uploads(&self, limiter: &Arc<Limiter>) -> Option<Arc<dyn Storage>> {
         let _ = limiter;

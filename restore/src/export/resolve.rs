@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub struct ExportSource(pub(super) What);
 
 #[derive(Debug, Clone)]
-pub(super) enum What {
+pub(crate) enum What {
     Tables {
         source: Source,
         /// Position of the only one.
@@ -31,6 +31,10 @@ pub(super) enum What {
 const DEEPEST: usize = 3;
 
 impl ExportSource {
+    pub(crate) fn into_inner(self) -> What {
+        self.0
+    }
+
     /// What `text` names: a directory (a tablet, a partition, a table, a snapshot of a mount or a database of a warehouse), or
     /// `REPOSITORY/LABEL[@TIMESTAMP][/TABLE[/PARTITION]]`, where the repository is a registered name, a path or a URL.
     pub async fn resolve(text: &str, access: &Access, cache: Option<&IndexCache>) -> Result<ExportSource> {

@@ -112,6 +112,10 @@ impl Storage for Limited {
         self.inner.delete(path).await
     }
 
+    async fn remove_directory(&self, path: &str) -> Result<bool> {
+        self.inner.remove_directory(path).await
+    }
+
     fn local_file(&self, path: &str) -> Option<Result<File>> {
         self.inner.local_file(path)
     }

@@ -117,4 +117,8 @@ impl Storage for Doubled {
     async fn delete(&self, path: &str) -> Result<()> {
         self.plain.delete(path).await
     }
+
+    async fn remove_directory(&self, path: &str) -> Result<bool> {
+        self.plain.remove_directory(path).await
+    }
 }

@@ -393,6 +393,23 @@ impl Storage for HdfsStorage {
         });
         deleted.await.map(drop).map_err(failed)
     }
+
+    async fn remove_directory(&self, path: &str) -> Result<bool> {
+        check_file("delete directory", path)?;
+        match self.list(path).await {
+            Ok(entries) if entries.is_empty() => {}
+            Ok(_) => return Ok(false),
+            Err(error) if error.kind == ErrorKind::NotFound => return Ok(true),
+            Err(error) => return Err(error),
+        }
+        let full = self.full(path);
+        // Not with what may have come into it since.
+        let deleted = self.cluster().call(|client, _| {
+            let full = full.clone();
+            async move { client.delete(&full, false).await }
+        });
+        deleted.await.map_err(|refusal: Refusal| refusal.on("delete directory", path))
+    }
 }
 
 impl HdfsStorage {

@@ -245,6 +245,20 @@ impl Root {
             removed => removed.map_err(|error| failed("delete", path, error)),
         }
     }
+
+    fn remove_directory(&self, path: &str) -> Result<bool> {
+        check_file("delete directory", path)?;
+        let (parent, name) = split(path);
+        let removed = self.directory(parent).and_then(|parent| {
+            rustix::fs::unlinkat(&parent, name, AtFlags::REMOVEDIR)?;
+            Ok(rustix::fs::fsync(&parent)?)
+        });
+        match removed.map_err(|error| (error.kind(), error)) {
+            Ok(()) | Err((std::io::ErrorKind::NotFound, _)) => Ok(true),
+            Err((std::io::ErrorKind::DirectoryNotEmpty | std::io::ErrorKind::AlreadyExists, _)) => Ok(false),
+            Err((_, error)) => Err(failed("delete directory", path, error)),
+        }
+    }
 }
 
 /// Entries of the open directory `dir`.
@@ -331,6 +345,11 @@ impl Storage for LocalStorage {
     async fn delete(&self, path: &str) -> Result<()> {
         let path = path.to_owned();
         self.blocking(move |root| root.delete(&path)).await
+    }
+
+    async fn remove_directory(&self, path: &str) -> Result<bool> {
+        let path = path.to_owned();
+        self.blocking(move |root| root.remove_directory(&path)).await
     }
 
     fn local_file(&self, path: &str) -> Option<Result<File>> {
