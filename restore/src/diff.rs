@@ -163,7 +163,7 @@ impl Job<'_> {
         let (old, new) = (&self.options.old, &self.options.new);
         let (mut olds, mut news) = (stored(old), stored(new));
         // Two tables that are named are compared with each other, whatever they are called.
-        let only = |all: &mut BTreeMap<_, (usize, TableEntry)>| all.pop_first().map(|(_, found)| found);
+        let only = |all: &mut BTreeMap<(String, u8), (usize, TableEntry)>| all.pop_first().map(|(_, found)| found);
         match (&old.table, &new.table) {
             (Some(_), Some(_)) => return self.pair(only(&mut olds), only(&mut news)),
             (Some(name), None) => news.retain(|(other, _), _| other == name),

@@ -136,10 +136,9 @@ async fn columns_added_after_the_last_load_have_their_defaults() {
     let reused = names(&before[0]).last().unwrap().to_string();
     for (before, after) in before.iter().zip(&after) {
         let (before, after) = (before.as_object().unwrap(), after.as_object().unwrap());
-        assert_eq!(
-            (&after["since"], &after["note"], &after[&reused]),
-            (&"2024-02-29".into(), &Value::Null, &(-7).into())
-        );
+        assert_eq!(after["since"], "2024-02-29");
+        assert_eq!(after["note"], Value::Null);
+        assert_eq!(after[&reused], -7);
         for (name, value) in before.iter().filter(|(name, _)| **name != reused) {
             assert_eq!(&after[name], value);
         }

@@ -46,7 +46,10 @@ fn people(report: &DiffReport) -> String {
     }
     let _ = match differing.len() {
         0 => writeln!(text, "nothing differs: {}", count(same as u64, "object")),
-        many => writeln!(text, "{many} of {} differ", count(report.objects.len() as u64, "object")),
+        many => {
+            let verb = if many == 1 { "differs" } else { "differ" };
+            writeln!(text, "{many} of {} {verb}", count(report.objects.len() as u64, "object"))
+        }
     };
     text
 }

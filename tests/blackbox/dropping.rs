@@ -37,8 +37,10 @@ fn a_snapshot_goes_and_the_others_stay() {
     for args in [&["--dry-run"][..], &["--dry-run", "--yes"]] {
         let ran = world.run([&["drop", &location, "orders_two_partitions", "--json"], args].concat()).ok();
         let report = ran.json();
-        assert_eq!((&report["files"], &report["bytes"]), (&stored.len().into(), &size.into()));
-        assert_eq!((&report["dry_run"], &report["removed"]), (&true.into(), &0.into()));
+        assert_eq!(report["files"], stored.len());
+        assert_eq!(report["bytes"], size);
+        assert_eq!(report["dry_run"], true);
+        assert_eq!(report["removed"], 0);
         assert_eq!(report["timestamps"], serde_json::json!(["2024-08-16-00-00-00-000"]));
         assert_eq!(below(&repository), before);
     }
@@ -47,7 +49,8 @@ fn a_snapshot_goes_and_the_others_stay() {
     assert_eq!(below(&repository), before);
     let snapshot = "orders_two_partitions@2024-08-16-00-00-00-000";
     let report = world.run(["drop", &location, snapshot, "--yes", "--json"]).ok().json();
-    assert_eq!((&report["removed"], &report["left"]), (&stored.len().into(), &serde_json::json!([])));
+    assert_eq!(report["removed"], stored.len());
+    assert_eq!(report["left"], serde_json::json!([]));
     assert!(!dir.exists(), "directories are left");
     let kept: Vec<_> = before.into_iter().filter(|(path, _)| !path.starts_with("__ss_orders_two_partitions")).collect();
     assert_eq!(below(&repository), kept);
