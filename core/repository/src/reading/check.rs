@@ -1,106 +1,280 @@
-//! The md5 of a file that is read from start to end, while it is read.
+//! The md5 of a file that is read from start to end, taken while it is read, beside the readers: who waits for it is the one that has read
+//! the last of the file, and nobody else.
 
 use super::file::Blocks;
-use super::{BLOCK, Result};
+use super::{BLOCK, LONGEST_REQUEST, Result};
+use crate::error::RepositoryError;
 use crate::md5::{Hasher, Md5};
 use bytes::Bytes;
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::sync::Mutex;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
 
 /// Readers ask for several pieces at once, which come in any order: a piece may come so much before its turn.
 const EARLY: u64 = 32 << 20;
 const MOST_EARLY: usize = 1024;
-/// What came early is looked at again in pieces of this many bytes.
+/// What is not at hand any more is fetched again in pieces of this many bytes.
 const PIECE: u64 = 4 * BLOCK;
+/// Taken into the digest at a time.
+const BATCH: usize = 1 << 20;
 
 /// Follows the reads of one open file. Reads that skip a part end the check: then nothing is known.
 #[derive(Debug)]
 pub(super) struct Check {
     md5: Md5,
     state: Mutex<State>,
-    failed: AtomicBool,
+    /// All before this was read, in sequence. 0 when the check is over.
+    read: AtomicU64,
+    told: watch::Sender<Told>,
 }
 
-enum State {
-    /// All before `next` is in the digest. What came early is only noted, as start and end: bytes that nobody reads any more would take
-    /// memory from those who wait for it.
-    Following {
-        next: u64,
-        hasher: Box<Hasher>,
-        early: BTreeMap<u64, u64>,
-    },
-    Over,
+#[derive(Default)]
+struct State {
+    /// What was read before its turn came: start and end. Bytes that nobody reads any more would take memory from those who wait for it.
+    early: BTreeMap<u64, u64>,
+    /// What is to be taken into the digest: first what is at hand, then what must be asked for, so that who asks holds nothing.
+    at_hand: VecDeque<Bytes>,
+    asked: VecDeque<Range<u64>>,
+    /// None while the digest is at work.
+    hasher: Option<Box<Hasher>>,
+    work: Option<AbortHandle>,
+    /// A part was skipped, or the file was closed.
+    over: bool,
+}
+
+/// What is known of the digest.
+#[derive(Debug, Clone)]
+struct Told {
+    /// Bytes in it.
+    taken: u64,
+    outcome: Outcome,
+}
+
+#[derive(Debug, Clone)]
+enum Outcome {
+    Open,
+    Right,
+    Wrong,
+    /// What had to be fetched again could not be. The next read tries once more.
+    Failed(Arc<RepositoryError>),
 }
 
 impl std::fmt::Debug for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            State::Following { next, early, .. } => write!(f, "Following({next}, {} early)", early.len()),
-            State::Over => f.write_str("Over"),
-        }
+        let State { early, at_hand, asked, over, .. } = self;
+        write!(f, "{} early, {} at hand, {} asked, over: {over}", early.len(), at_hand.len(), asked.len())
     }
 }
 
 impl Check {
     pub fn new(md5: Md5) -> Check {
-        let state = State::Following { next: 0, hasher: Box::default(), early: BTreeMap::new() };
-        Check { md5, state: Mutex::new(state), failed: AtomicBool::new(false) }
+        let state = State { hasher: Some(Box::default()), ..State::default() };
+        let told = watch::Sender::new(Told { taken: 0, outcome: Outcome::Open });
+        Check { md5, state: Mutex::new(state), read: AtomicU64::new(0), told }
     }
 
     pub fn failed(&self) -> bool {
-        self.failed.load(Ordering::Relaxed)
+        matches!(self.told.borrow().outcome, Outcome::Wrong)
     }
 
-    /// Takes bytes that were read at `offset`, and gives them back. False, once all of the file was seen and is not what it should be; from
-    /// then on always.
-    pub async fn saw(&self, file: &Arc<Blocks>, offset: u64, bytes: Bytes) -> Result<(Bytes, bool)> {
-        let mut bytes = bytes;
-        let mut state = match self.state.try_lock() {
-            Ok(state) => state,
-            Err(_) => {
-                // Who has the lock may wait for memory: he must not wait for ours.
-                bytes = Bytes::copy_from_slice(&bytes);
-                self.state.lock().await
-            }
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the digest is not far behind the readers, who would leave it nothing but what must be fetched again. The caller must hold
+    /// no memory.
+    pub async fn room(&self, memory: u64) {
+        let most = (memory / 16).min(LONGEST_REQUEST);
+        let near = |told: &Told| {
+            !matches!(told.outcome, Outcome::Open)
+                || self.read.load(Ordering::Relaxed).saturating_sub(told.taken) <= most
         };
-        let State::Following { next, hasher, early } = &mut *state else { return Ok((bytes, !self.failed())) };
-        let end = offset + bytes.len() as u64;
-        if end <= *next {
-            return Ok((bytes, true));
+        if !near(&self.told.borrow()) {
+            // It fails only when there is nobody left to tell.
+            let _ = self.told.subscribe().wait_for(near).await;
         }
-        if offset > *next {
-            if offset - *next > EARLY || early.len() >= MOST_EARLY {
-                *state = State::Over;
+    }
+
+    /// Takes note of bytes that were read at `offset`. True once all of the file was read, until it is known to be right: then
+    /// [`Check::right`] must be asked before anybody sees them.
+    pub fn saw(self: &Arc<Self>, file: &Arc<Blocks>, offset: u64, pieces: &[Bytes]) -> bool {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let mut next = self.read.load(Ordering::Relaxed);
+        if state.over || next >= file.size {
+            return next >= file.size && !matches!(self.told.borrow().outcome, Outcome::Right);
+        }
+        let end = offset + pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
+        if offset > next {
+            if offset - next > EARLY || state.early.len() >= MOST_EARLY {
+                self.end(state);
             } else {
-                let known = early.entry(offset).or_insert(end);
+                let known = state.early.entry(offset).or_insert(end);
                 *known = end.max(*known);
             }
-            return Ok((bytes, true));
+            return false;
         }
-        hasher.update(bytes.get((*next - offset) as usize..).unwrap_or_default());
-        *next = end;
-        while let Some(first) = early.first_entry().filter(|first| first.key() <= next) {
+        if end <= next {
+            return false;
+        }
+        state.take(next..end, Some(skipped(pieces, next - offset)));
+        next = end;
+        while let Some(first) = state.early.first_entry().filter(|first| *first.key() <= next) {
             let end = first.remove();
-            if end > *next {
-                // Who reads more must not hold on to what was read.
-                bytes = Bytes::copy_from_slice(&bytes);
+            if end > next {
+                state.take(next..end, file.kept(&(next..end)));
+                next = end;
             }
-            while *next < end {
-                let piece = *next..end.min(*next + PIECE);
-                for part in file.pieces(&piece).await? {
-                    hasher.update(&part);
+        }
+        self.read.store(next, Ordering::Relaxed);
+        self.start(state, file);
+        next >= file.size
+    }
+
+    /// Whether the md5 of the file, all of which was read, is right. The caller must hold no memory.
+    pub async fn right(self: &Arc<Self>, file: &Arc<Blocks>) -> Result<bool, Arc<RepositoryError>> {
+        let mut told = self.told.subscribe();
+        self.start(&mut self.lock(), file);
+        let told = told.wait_for(|told| !matches!(told.outcome, Outcome::Open)).await;
+        match told.map(|told| told.outcome.clone()) {
+            Ok(Outcome::Failed(error)) => Err(error),
+            Ok(Outcome::Right) => Ok(true),
+            _ => Ok(false),
+        }
+    }
+
+    /// Nobody reads the file any more.
+    pub fn close(&self) {
+        let mut state = self.lock();
+        self.end(&mut state);
+        if let Some(work) = state.work.take() {
+            work.abort();
+        }
+    }
+
+    fn end(&self, state: &mut State) {
+        state.over = true;
+        state.early.clear();
+        state.at_hand.clear();
+        state.asked.clear();
+        self.read.store(0, Ordering::Relaxed);
+        // For those who wait for room.
+        self.told.send_modify(|_| {});
+    }
+
+    /// Has somebody at work, where there is something to do.
+    fn start(self: &Arc<Self>, state: &mut State, file: &Arc<Blocks>) {
+        let idle = state.at_hand.is_empty() && state.asked.is_empty();
+        if idle || state.over {
+            return;
+        }
+        if let Some(hasher) = state.hasher.take() {
+            self.told.send_if_modified(|told| {
+                told.outcome = Outcome::Open;
+                false
+            });
+            let work = work(self.clone(), file.clone(), hasher);
+            state.work = Some(tokio::spawn(work).abort_handle());
+        }
+    }
+
+    /// What to take into the digest next: what is at hand, else what must be asked for. With neither, or at the file's end, the work is done,
+    /// and the hasher is put back.
+    fn next(&self, size: u64, hasher: Box<Hasher>) -> Option<(Box<Hasher>, Vec<Bytes>, Option<Range<u64>>)> {
+        let mut state = self.lock();
+        let (mut batch, mut length) = (Vec::new(), 0);
+        while length < BATCH
+            && let Some(bytes) = state.at_hand.pop_front()
+        {
+            length += bytes.len();
+            batch.push(bytes);
+        }
+        let asked = if batch.is_empty() { state.asked.front().cloned() } else { None };
+        if !batch.is_empty() || asked.is_some() {
+            return Some((hasher, batch, asked));
+        }
+        let taken = self.told.borrow().taken;
+        if taken < size {
+            state.hasher = Some(hasher);
+        } else {
+            let right = hasher.finish() == self.md5;
+            let outcome = if right { Outcome::Right } else { Outcome::Wrong };
+            self.told.send_modify(|told| told.outcome = outcome);
+        }
+        None
+    }
+
+    fn took(&self, bytes: u64) {
+        self.told.send_modify(|told| told.taken += bytes);
+    }
+}
+
+impl State {
+    /// `range` is next. Who works on the digest may wait for memory for what he asks for: nothing may be held behind that.
+    fn take(&mut self, range: Range<u64>, pieces: Option<Vec<Bytes>>) {
+        match pieces {
+            Some(pieces) if self.asked.is_empty() => self.at_hand.extend(pieces),
+            _ => self.asked.push_back(range),
+        }
+    }
+
+    /// So much of the first range that was asked for is in the digest.
+    fn came(&mut self, bytes: u64) {
+        if let Some(first) = self.asked.front_mut() {
+            first.start += bytes;
+            if first.start >= first.end {
+                self.asked.pop_front();
+            }
+        }
+    }
+}
+
+/// What is left of `pieces` after so many bytes.
+fn skipped(pieces: &[Bytes], mut bytes: u64) -> Vec<Bytes> {
+    let mut left = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        let skip = bytes.min(piece.len() as u64);
+        bytes -= skip;
+        if skip < piece.len() as u64 {
+            left.push(piece.slice(skip as usize..));
+        }
+    }
+    left
+}
+
+/// Takes into the digest what there is.
+async fn work(check: Arc<Check>, file: Arc<Blocks>, mut hasher: Box<Hasher>) {
+    while let Some((own, batch, asked)) = check.next(file.size, hasher) {
+        hasher = own;
+        let batch = match &asked {
+            None => batch,
+            Some(range) => match file.pieces(&(range.start..range.end.min(range.start + PIECE))).await {
+                Ok(pieces) => pieces,
+                Err(error) => {
+                    let mut state = check.lock();
+                    state.hasher = Some(hasher);
+                    check.told.send_modify(|told| told.outcome = Outcome::Failed(Arc::new(error)));
+                    return;
                 }
-                *next = piece.end;
+            },
+        };
+        let hash = move || {
+            let mut taken = 0;
+            for bytes in batch {
+                hasher.update(&bytes);
+                taken += bytes.len() as u64;
             }
+            (hasher, taken)
+        };
+        // It fails only when the runtime ends.
+        let Ok((own, taken)) = tokio::task::spawn_blocking(hash).await else { return };
+        hasher = own;
+        if asked.is_some() {
+            check.lock().came(taken);
         }
-        if *next < file.size {
-            return Ok((bytes, true));
-        }
-        let right = std::mem::take(&mut **hasher).finish() == self.md5;
-        *state = State::Over;
-        self.failed.store(!right, Ordering::Relaxed);
-        Ok((bytes, right))
+        check.took(taken);
     }
 }

@@ -3,7 +3,7 @@
 use super::ahead::Ahead;
 use super::check::Check;
 use super::disk::{DiskCache, Fresh};
-use super::pool::{Block, Extent, Found, Landing, Leader, Permit, block_of};
+use super::pool::{Block, Extent, Found, Landing, Leader, Permit, block_of, stretches};
 use super::{Access, BLOCK, FileKey, Result, Shared, StoredFile};
 use crate::error::{ErrorKind, RepositoryError};
 use crate::storage::Storage;
@@ -28,7 +28,7 @@ pub struct FileReader {
     /// Counted among those who read in sequence.
     counted: AtomicU64,
     tasks: Mutex<Vec<AbortHandle>>,
-    check: Option<Check>,
+    check: Option<Arc<Check>>,
 }
 
 /// The blocks of a file, wherever they are.
@@ -51,7 +51,8 @@ impl FileReader {
         key: FileKey,
         access: Access,
     ) -> FileReader {
-        let check = file.md5.filter(|_| access == Access::Checked && file.size > 0).map(Check::new);
+        let check = file.md5.filter(|_| access == Access::Checked && file.size > 0);
+        let check = check.map(|md5| Arc::new(Check::new(md5)));
         let lasting = file.md5.is_some();
         let blocks = Arc::new(Blocks { shared, storage, path: file.path, size: file.size, key, lasting });
         FileReader {
@@ -99,7 +100,7 @@ impl FileReader {
 
     /// True once the bytes turned out not to be those of the md5.
     pub fn damaged(&self) -> bool {
-        self.check.as_ref().is_some_and(Check::failed)
+        self.check.as_ref().is_some_and(|check| check.failed())
     }
 
     fn range(&self, offset: u64, length: u64) -> Result<Range<u64>> {
@@ -123,25 +124,32 @@ impl FileReader {
 
     async fn read_now(&self, range: Range<u64>) -> Result<Bytes> {
         let range = self.range(range.start, range.end.saturating_sub(range.start))?;
-        if range.is_empty() {
-            return Ok(Bytes::new());
-        }
-        let bytes = if range.end - range.start <= STEP {
-            joined(self.pieces(&range).await?)
-        } else {
-            let mut whole = BytesMut::new();
-            let mut at = range.start;
-            while at < range.end {
-                let step = at..range.end.min(at + STEP);
-                self.pieces(&step).await?.iter().for_each(|piece| whole.extend_from_slice(piece));
-                at = step.end;
+        let mut whole = BytesMut::new();
+        let mut at = range.start;
+        while at < range.end {
+            let step = at..range.end.min(at + STEP);
+            if let Some(check) = &self.check {
+                check.room(self.blocks.shared.pool.limit()).await;
             }
-            whole.freeze()
-        };
-        let Some(check) = &self.check else { return Ok(bytes) };
-        let (bytes, right) = check.saw(&self.blocks, range.start, bytes).await?;
-        if right {
-            return Ok(bytes);
+            let pieces = self.pieces(&step).await?;
+            let complete = self.check.as_ref().filter(|check| check.saw(&self.blocks, at, &pieces));
+            if step == range && complete.is_none() {
+                return Ok(joined(pieces));
+            }
+            pieces.iter().for_each(|piece| whole.extend_from_slice(piece));
+            drop(pieces);
+            if let Some(check) = complete {
+                self.see_it_right(check).await?;
+            }
+            at = step.end;
+        }
+        Ok(whole.freeze())
+    }
+
+    /// An error unless the file's md5 is right.
+    async fn see_it_right(&self, check: &Arc<Check>) -> Result<()> {
+        if check.right(&self.blocks).await.map_err(|error| again(&error))? {
+            return Ok(());
         }
         self.blocks.forget().await;
         let reason = "it was read from start to end, and its md5 is not the one in its name";
@@ -192,6 +200,9 @@ impl FileReader {
 impl Drop for FileReader {
     fn drop(&mut self) {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(AbortHandle::abort);
+        if let Some(check) = &self.check {
+            check.close();
+        }
         if *self.counted.get_mut() > 0 {
             self.blocks.shared.sequential.fetch_sub(1, Ordering::Relaxed);
         }
@@ -205,18 +216,6 @@ fn joined(mut pieces: Vec<Bytes>) -> Bytes {
     let mut whole = BytesMut::with_capacity(pieces.iter().map(Bytes::len).sum());
     pieces.iter().for_each(|piece| whole.extend_from_slice(piece));
     whole.freeze()
-}
-
-/// A part of a block, which it keeps.
-struct Piece {
-    block: Block,
-    range: Range<usize>,
-}
-
-impl AsRef<[u8]> for Piece {
-    fn as_ref(&self) -> &[u8] {
-        self.block.bytes().get(self.range.clone()).unwrap_or_default()
-    }
 }
 
 /// The same error for another who waited for it.
@@ -236,20 +235,20 @@ impl Blocks {
     /// Bytes of a range that is not longer than a few blocks and lies within the file, in pieces.
     pub async fn pieces(self: &Arc<Self>, range: &Range<u64>) -> Result<Vec<Bytes>> {
         let numbers = range.start / BLOCK..range.end.div_ceil(BLOCK);
-        let blocks = self.obtain(numbers.clone()).await?;
-        let mut pieces = Vec::with_capacity(blocks.len());
-        let mut length = 0;
-        for (block, number) in blocks.into_iter().zip(numbers) {
-            let base = number * BLOCK;
-            let start = range.start.saturating_sub(base);
-            let end = range.end.saturating_sub(base).min(block.bytes().len() as u64);
-            length += end.saturating_sub(start);
-            pieces.push(Bytes::from_owner(Piece { block, range: start as usize..end as usize }));
-        }
+        let pieces = stretches(self.obtain(numbers).await?, range);
+        let length: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
         if length != range.end - range.start {
             return Err(self.short(&format!("{length} bytes came instead of {}", range.end - range.start)));
         }
         Ok(pieces)
+    }
+
+    /// Bytes of a range, if all of it is in memory. That does not count as use.
+    pub fn kept(&self, range: &Range<u64>) -> Option<Vec<Bytes>> {
+        let blocks = self.shared.pool.seen(self.key, range.start / BLOCK..range.end.div_ceil(BLOCK))?;
+        let pieces = stretches(blocks, range);
+        let length: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
+        (length == range.end - range.start).then_some(pieces)
     }
 
     /// The cache on disk, if the file may be kept there.

@@ -46,12 +46,13 @@ impl Extent {
         Extent { parts, permit }
     }
 
-    fn bytes(&self, block: u64) -> Option<&[u8]> {
-        let at = self.parts.partition_point(|(first, _)| *first <= block).checked_sub(1)?;
-        let (first, bytes) = self.parts.get(at)?;
+    /// Where a block is: which part, and its bytes there.
+    fn place(&self, block: u64) -> Option<(usize, Range<usize>)> {
+        let part = self.parts.partition_point(|(first, _)| *first <= block).checked_sub(1)?;
+        let (first, bytes) = self.parts.get(part)?;
         let start = usize::try_from((block - first).checked_mul(BLOCK)?).ok()?;
-        let rest = bytes.get(start..)?;
-        Some(rest.get(..BLOCK as usize).unwrap_or(rest)).filter(|bytes| !bytes.is_empty())
+        let end = bytes.len().min(start.saturating_add(BLOCK as usize));
+        (start < end).then_some((part, start..end))
     }
 
     fn units(&self) -> usize {
@@ -66,10 +67,36 @@ pub(super) struct Block {
     number: u64,
 }
 
-impl Block {
-    pub fn bytes(&self) -> &[u8] {
-        self.extent.bytes(self.number).unwrap_or_default()
+/// Bytes of neighbouring blocks that lie side by side in memory, which it keeps.
+#[derive(Debug)]
+pub(super) struct Stretch {
+    extent: Arc<Extent>,
+    part: usize,
+    range: Range<usize>,
+}
+
+impl AsRef<[u8]> for Stretch {
+    fn as_ref(&self) -> &[u8] {
+        self.extent.parts.get(self.part).and_then(|(_, bytes)| bytes.get(self.range.clone())).unwrap_or_default()
     }
+}
+
+/// Bytes `range` of a file out of `blocks`, which are those of the range, in order. Fewer where the blocks have fewer.
+pub(super) fn stretches(blocks: Vec<Block>, range: &Range<u64>) -> Vec<Bytes> {
+    let mut found: Vec<Stretch> = Vec::with_capacity(2);
+    for Block { extent, number } in blocks {
+        let Some((part, bytes)) = extent.place(number) else { break };
+        let base = number * BLOCK;
+        let end = bytes.end.min(bytes.start + range.end.saturating_sub(base).min(BLOCK) as usize);
+        let start = end.min(bytes.start + range.start.saturating_sub(base).min(BLOCK) as usize);
+        match found.last_mut() {
+            Some(last) if last.part == part && last.range.end == start && Arc::ptr_eq(&last.extent, &extent) => {
+                last.range.end = end;
+            }
+            _ => found.push(Stretch { extent, part, range: start..end }),
+        }
+    }
+    found.into_iter().map(Bytes::from_owner).collect()
 }
 
 /// How a fetch ended.
@@ -280,6 +307,12 @@ impl Pool {
         drop(state);
         self.hits.fetch_add(found.as_ref().map_or(0, Vec::len) as u64, Ordering::Relaxed);
         found
+    }
+
+    /// As [`Pool::all`], but it does not count as use.
+    pub fn seen(&self, file: FileKey, blocks: Range<u64>) -> Option<Vec<Block>> {
+        let state = self.lock();
+        blocks.map(|block| state.kept.peek(&BlockKey { file, block }).cloned()).collect()
     }
 
     /// What there is of `blocks`, in order. What is neither kept nor being fetched is the caller's to fetch, in runs of at most `longest`.

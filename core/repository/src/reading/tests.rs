@@ -6,6 +6,7 @@ mod model;
 
 use super::*;
 use crate::md5;
+use bytes::Bytes;
 use faulty::{Faulty, Trouble};
 use std::path::Path;
 
@@ -197,6 +198,40 @@ async fn a_wrong_md5_fails_the_read_that_completes_the_file() {
         assert_eq!(whole(&reader, 200_000).await.unwrap(), data, "{order}");
         drop(reading);
         std::fs::remove_dir_all(dir.path().join("starsnap-blocks-1")).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_was_dropped_before_its_turn_is_fetched_again_for_the_md5() {
+    let data = bytes(40 * MIB);
+    let mut wrong = data.clone();
+    wrong[20 * MIB] ^= 1;
+    let step = MIB as u64;
+    for stored in [&data, &wrong] {
+        let store = Faulty::new(&[("f", stored)]);
+        // Less than lies between the first piece and the others that come before it.
+        let reading = reading(LEAST_MEMORY);
+        let reader = reading.open(store.clone(), file("f", &data), Access::Checked);
+        for at in (MIB as u64..30 * MIB as u64).step_by(MIB) {
+            assert!(reader.read(at..at + step).await.unwrap() == stored[at as usize..at as usize + MIB]);
+        }
+        assert!(reader.read(0..step).await.unwrap() == stored[..MIB]);
+        // The store is away while the rest is taken into the digest: who reads the last piece hears of it, and may try again.
+        store.trouble(Trouble { fail_permille: 1000, ..Trouble::default() });
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        store.trouble(Trouble::default());
+        let mut last = Ok(Bytes::new());
+        for at in (30 * MIB as u64..40 * MIB as u64).step_by(MIB) {
+            assert!(last.is_ok());
+            last = reader.read(at..at + step).await;
+        }
+        if last.as_ref().is_err_and(|error| error.kind == ErrorKind::Unavailable) {
+            last = reader.read(39 * step..40 * step).await;
+        }
+        assert_eq!(last.is_ok(), *stored == data);
+        assert_eq!(reader.damaged(), *stored != data);
+        let usage = reading.usage();
+        assert!(usage.peak <= usage.memory, "{usage:?}");
     }
 }
 

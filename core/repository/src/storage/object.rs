@@ -1,6 +1,9 @@
 //! Every store that opendal serves. Such a store may have no directories: one is there when a key lies below it, and keys that end in
 //! `/`, which some tools leave as markers of directories, are no files.
 
+mod listing;
+mod writer;
+
 use super::path::{check, check_file, part_of, range_len, too_large, too_short};
 use super::s3::{self, Refusal};
 use super::{Entry, EntryKind, Storage, Writer};
@@ -10,10 +13,11 @@ use crate::location::S3Location;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt};
-use opendal::{EntryMode, Metadata, Operator};
+use listing::described;
+use opendal::Operator;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use writer::{ObjectWriter, own_part_of};
 
 /// A store behind an opendal operator.
 #[derive(Debug, Clone)]
@@ -53,132 +57,6 @@ impl ObjectStorage {
     /// The same, for a store that is far away.
     pub(super) fn remote(self, remote: Remote, location: &S3Location) -> ObjectStorage {
         ObjectStorage { remote: Some(remote), s3: Some(Arc::new(location.clone())), ..self }
-    }
-
-    /// All below `dir` in one listing; where that takes several pages, stretches of its directories side by side. StarRocks puts a snapshot's
-    /// tables below a directory of the database, so one that stands alone is looked through.
-    async fn far_listing(&self, dir: &str, remote: Remote) -> Result<Vec<Entry>> {
-        check("list", dir)?;
-        let prefix = if dir.is_empty() { "/".to_owned() } else { format!("{dir}/") };
-        let lister =
-            self.operator.lister_with(&prefix).recursive(true).await.map_err(|error| failed("list", dir, error))?;
-        let first: Vec<_> = lister.take(remote.page).try_collect().await.map_err(|error| failed("list", dir, error))?;
-        if first.len() < remote.page {
-            let found: Vec<_> = first.into_iter().filter_map(|entry| entry_of(dir, entry, true)).collect();
-            if found.is_empty() {
-                self.is_directory(dir).await?;
-            }
-            return Ok(found);
-        }
-        let mut found = Vec::new();
-        let mut at = dir.to_owned();
-        let directories = loop {
-            let (below, files): (Vec<_>, Vec<_>) =
-                self.listing(&at, false).await?.into_iter().partition(|entry| entry.kind == EntryKind::Directory);
-            found.extend(files);
-            match below.as_slice() {
-                [alone] => at = alone.path.clone(),
-                _ => break below,
-            }
-        };
-        // A request for each of thousands of directories costs more than its answer brings: they are taken together, by the order of keys.
-        let most =
-            if self.operator.info().capability().list_with_start_after { 4 * remote.lists_at_once } else { usize::MAX };
-        let mut names: Vec<String> = directories.into_iter().map(|directory| format!("{}/", directory.path)).collect();
-        names.sort_unstable();
-        let length = names.len().div_ceil(most).max(1);
-        let stretches: Vec<Vec<String>> = names.chunks(length).map(<[String]>::to_vec).collect();
-        let at = at.as_str();
-        let listings = stretches.into_iter().map(|names| async move { self.stretch(at, &names).await });
-        let below: Vec<_> =
-            futures::stream::iter(listings).buffer_unordered(remote.lists_at_once).try_collect().await?;
-        found.extend(below.into_iter().flatten());
-        Ok(found)
-    }
-
-    /// All below some neighbouring directories of `dir`, given in order and with a slash behind each.
-    async fn stretch(&self, dir: &str, directories: &[String]) -> Result<Vec<Entry>> {
-        let (Some(first), Some(last)) = (directories.first(), directories.last()) else { return Ok(Vec::new()) };
-        if first == last {
-            return self.listing(first.trim_end_matches('/'), true).await;
-        }
-        let prefix = if dir.is_empty() { "/".to_owned() } else { format!("{dir}/") };
-        let start = first.trim_end_matches('/');
-        let listed = async {
-            let mut lister = self.operator.lister_with(&prefix).recursive(true).start_after(start).await?;
-            let mut found = Vec::new();
-            while let Some(entry) = lister.try_next().await? {
-                let path = entry.path();
-                if path > last.as_str() && !path.starts_with(last.as_str()) {
-                    break;
-                }
-                // Files that stand between the directories are known already.
-                let at = directories.partition_point(|directory| directory.as_str() <= path);
-                if at.checked_sub(1).and_then(|at| directories.get(at)).is_some_and(|found| path.starts_with(found)) {
-                    found.extend(entry_of(dir, entry, true));
-                }
-            }
-            Ok(found)
-        };
-        listed.await.map_err(|error| failed("list", dir, error))
-    }
-
-    async fn listing(&self, dir: &str, recursive: bool) -> Result<Vec<Entry>> {
-        check("list", dir)?;
-        let prefix = if dir.is_empty() { "/".to_owned() } else { format!("{dir}/") };
-        let listed = async {
-            let lister = self.operator.lister_with(&prefix).recursive(recursive).await?;
-            // Symbolic links of a filesystem are listed as of unknown kind: asking further would follow them.
-            let ask = self.operator.info().scheme() != opendal::services::FS_SCHEME;
-            lister
-                .try_filter_map(|entry| async move {
-                    match entry_of(dir, entry, recursive) {
-                        Some(Entry { path, kind: EntryKind::Other, .. }) if ask && check("list", &path).is_ok() => {
-                            Ok(Some(described(&path, &self.operator.stat(&path).await?)))
-                        }
-                        entry => Ok(entry),
-                    }
-                })
-                .try_collect::<Vec<_>>()
-                .await
-        };
-        let found = match listed.await {
-            Ok(found) => found,
-            Err(error) if error.kind() == opendal::ErrorKind::NotADirectory => Vec::new(),
-            Err(error) => return Err(failed("list", dir, error)),
-        };
-        if found.is_empty() {
-            self.is_directory(dir).await?;
-        }
-        Ok(found)
-    }
-
-    /// `NotFound` unless there is a directory `dir`, which may be empty.
-    async fn is_directory(&self, dir: &str) -> Result<()> {
-        if dir.is_empty() {
-            return Ok(());
-        }
-        match self.operator.stat(&format!("{dir}/")).await {
-            Ok(metadata) if metadata.is_dir() => Ok(()),
-            Ok(_) => Err(no_directory(dir)),
-            Err(error) if error.kind() == opendal::ErrorKind::NotFound => {
-                // Without markers only a key below it shows that it is there.
-                let mut lister = self
-                    .operator
-                    .lister_with(&format!("{dir}/"))
-                    .limit(2)
-                    .await
-                    .map_err(|error| failed("list", dir, error))?;
-                while let Some(entry) = lister.try_next().await.map_err(|error| failed("list", dir, error))? {
-                    if entry.path().trim_end_matches('/') != dir {
-                        return Ok(());
-                    }
-                }
-                Err(no_directory(dir))
-            }
-            Err(error) if error.kind() == opendal::ErrorKind::NotADirectory => Err(no_directory(dir)),
-            Err(error) => Err(failed("look at", dir, error)),
-        }
     }
 
     /// As [`failed`]. Stores answer HEAD without words, so a listing is asked for the cause.
@@ -244,39 +122,6 @@ impl ObjectStorage {
         }
         writer.finish().await
     }
-}
-
-fn no_directory(dir: &str) -> RepositoryError {
-    RepositoryError::new(ErrorKind::NotFound, "list", dir, "there is no such directory")
-}
-
-/// The entry below `dir`; none for the directory itself, and in a recursive listing for directories.
-fn entry_of(dir: &str, entry: opendal::Entry, recursive: bool) -> Option<Entry> {
-    let (path, metadata) = entry.into_parts();
-    let rest = if dir.is_empty() { path.as_str() } else { path.strip_prefix(dir)?.strip_prefix('/')? };
-    let directory = rest.ends_with('/');
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
-    if rest.is_empty() || (directory && recursive) {
-        return None;
-    }
-    let mut entry = described(path.strip_suffix('/').unwrap_or(&path), &metadata);
-    let plain = check("list", &entry.path).is_ok() && (recursive || !rest.contains('/'));
-    entry.kind = match entry.kind {
-        _ if !plain => EntryKind::Other,
-        _ if directory => EntryKind::Directory,
-        kind => kind,
-    };
-    Some(entry)
-}
-
-fn described(path: &str, metadata: &Metadata) -> Entry {
-    let kind = match metadata.mode() {
-        EntryMode::FILE => EntryKind::File,
-        EntryMode::DIR => EntryKind::Directory,
-        EntryMode::Unknown => EntryKind::Other,
-    };
-    let size = if kind == EntryKind::File { metadata.content_length() } else { 0 };
-    Entry { path: path.to_owned(), kind, size, modified: metadata.last_modified().map(Into::into) }
 }
 
 fn refusal(error: &opendal::Error) -> Option<&Refusal> {
@@ -409,7 +254,7 @@ impl Storage for ObjectStorage {
         };
         let inner = opened.map_err(|error| failed("write", path, error))?;
         let (operator, path) = (self.operator.clone(), path.to_owned());
-        Ok(Box::new(ObjectWriter { inner: Some(inner), operator, part, path, written: 0 }))
+        Ok(Box::new(ObjectWriter::new(inner, operator, part, path)))
     }
 
     async fn copy(&self, from: &str, to: &str) -> Result<()> {
@@ -445,92 +290,6 @@ impl Storage for ObjectStorage {
         match self.operator.delete(path).await {
             Err(error) if error.kind() == opendal::ErrorKind::NotFound => Ok(()),
             done => done.map_err(|error| failed("delete", path, error)),
-        }
-    }
-}
-
-struct ObjectWriter {
-    /// None once finished, failed or given up.
-    inner: Option<opendal::Writer>,
-    operator: Operator,
-    part: String,
-    path: String,
-    written: u64,
-}
-
-impl ObjectWriter {
-    /// Whether the file stands although closing failed: when the answer to the request that completes it was lost, the next attempt finds
-    /// nothing left to complete.
-    async fn stands(&self, error: &opendal::Error) -> bool {
-        let lost = error.kind() == opendal::ErrorKind::NotFound && self.part == self.path;
-        lost && self.operator.stat(&self.path).await.is_ok_and(|found| found.content_length() == self.written)
-    }
-}
-
-/// A temporary name that no other writer of this process has: one that was dropped is cleared away while the next may already write.
-fn own_part_of(path: &str) -> String {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let part = part_of(path);
-    format!("{}.{}-{number}.part", part.strip_suffix(".part").unwrap_or(&part), std::process::id())
-}
-
-/// Gives up a file: what the store keeps of it, and its temporary name.
-async fn give_up(mut inner: opendal::Writer, operator: Operator, part: String, temporary: bool) {
-    // Whether or not the store knows how to abort, the reader of the repository never sees the file.
-    let _ = inner.abort().await;
-    if temporary {
-        let _ = operator.delete(&part).await;
-    }
-}
-
-#[async_trait]
-impl Writer for ObjectWriter {
-    async fn write(&mut self, bytes: Bytes) -> Result<()> {
-        let mut inner = self.inner.take().ok_or_else(|| finished(&self.path))?;
-        let len = bytes.len() as u64;
-        match inner.write(bytes).await {
-            Ok(()) => {
-                self.written += len;
-                self.inner = Some(inner);
-                Ok(())
-            }
-            Err(error) => {
-                give_up(inner, self.operator.clone(), self.part.clone(), self.part != self.path).await;
-                Err(failed("write", &self.path, error))
-            }
-        }
-    }
-
-    async fn finish(mut self: Box<Self>) -> Result<()> {
-        let mut inner = self.inner.take().ok_or_else(|| finished(&self.path))?;
-        let placed = async {
-            inner.close().await?;
-            if self.part != self.path {
-                self.operator.rename(&self.part, &self.path).await?;
-            }
-            Ok(())
-        };
-        match placed.await {
-            Ok(()) => Ok(()),
-            Err(error) if self.stands(&error).await => Ok(()),
-            Err(error) => {
-                give_up(inner, self.operator.clone(), self.part.clone(), self.part != self.path).await;
-                Err(failed("write", &self.path, error))
-            }
-        }
-    }
-}
-
-fn finished(path: &str) -> RepositoryError {
-    RepositoryError::new(ErrorKind::Invalid, "write", path, "an earlier write of it failed")
-}
-
-impl Drop for ObjectWriter {
-    fn drop(&mut self) {
-        if let (Some(inner), Ok(runtime)) = (self.inner.take(), tokio::runtime::Handle::try_current()) {
-            let temporary = self.part != self.path;
-            runtime.spawn(give_up(inner, self.operator.clone(), std::mem::take(&mut self.part), temporary));
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod body;
 mod credentials;
+mod gathered;
 mod hollow;
 mod http;
 mod refusal;

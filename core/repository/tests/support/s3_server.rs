@@ -2,13 +2,19 @@
 //! token service and the metadata service of an instance do.
 #![allow(dead_code)]
 
+#[path = "s3_server/request.rs"]
+mod request;
+#[path = "s3_server/sessions.rs"]
+mod sessions;
+
 use reqsign_core::hash::{hex_hmac_sha256, hex_sha1, hex_sha256, hmac_sha256};
+use request::{Request, decoded, encoded, range_of, read_request};
 use starsnap_repository::Location;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 pub const ACCESS: &str = "AKIATEST";
@@ -509,122 +515,6 @@ impl Server {
         );
         (200, vec![], body.into_bytes())
     }
-
-    /// A new session: access key, secret, token, expiration.
-    fn handed_out(&self) -> [String; 4] {
-        let mut state = self.state();
-        state.next += 1;
-        let (access, secret) = (format!("ASIA{}", state.next), format!("secret-of-session-{}", state.next));
-        let token = format!("token/{}+=", state.next);
-        state.keys.insert(access.clone(), (secret.clone(), Some(token.clone()), false));
-        let seconds = self.session_seconds.load(Ordering::Relaxed);
-        let until = reqsign_core::time::Timestamp::now() + Duration::from_secs(seconds);
-        [access, secret, token, until.format_rfc3339_zulu()]
-    }
-
-    fn token_service(&self, request: &Request) -> Reply {
-        let body = String::from_utf8_lossy(&request.body).into_owned();
-        let form = pairs(&body);
-        let is = |name: &str, value: &str| form.get(name).is_some_and(|given| given == value);
-        if !is("Action", "AssumeRole") || !is("RoleArn", ROLE) || !is("ExternalId", EXTERNAL_ID) {
-            return error(403, "AccessDenied", "not authorized to perform: sts:AssumeRole");
-        }
-        let [access, secret, token, until] = self.handed_out();
-        let body = format!(
-            "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>{access}</AccessKeyId><SecretAccessKey>{secret}</SecretAccessKey><SessionToken>{token}</SessionToken><Expiration>{until}</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>"
-        );
-        (200, vec![], body.into_bytes())
-    }
-
-    fn metadata(&self, request: &Request) -> Reply {
-        let token = request.headers.get("x-aws-ec2-metadata-token").map(String::as_str);
-        match (request.method.as_str(), request.path.trim_start_matches("/latest/"), token) {
-            ("PUT", "api/token", _) => (200, vec![], b"imds-token".to_vec()),
-            ("GET", "meta-data/iam/security-credentials/", Some("imds-token")) => (200, vec![], b"role".to_vec()),
-            ("GET", "meta-data/iam/security-credentials/role", Some("imds-token")) => {
-                let [access, secret, token, until] = self.handed_out();
-                let body = format!(
-                    "{{\"Code\":\"Success\",\"AccessKeyId\":\"{access}\",\"SecretAccessKey\":\"{secret}\",\"Token\":\"{token}\",\"Expiration\":\"{until}\"}}"
-                );
-                (200, vec![], body.into_bytes())
-            }
-            _ => (401, vec![], vec![]),
-        }
-    }
-}
-
-struct Request {
-    method: String,
-    path: String,
-    query: String,
-    headers: HashMap<String, String>,
-    body: Vec<u8>,
-}
-
-impl Request {
-    fn pairs(&self) -> BTreeMap<String, String> {
-        pairs(&self.query)
-    }
-}
-
-async fn read_request(
-    stream: &mut TcpStream,
-    buffer: &mut Vec<u8>,
-    taken: &Mutex<Vec<Moved>>,
-) -> std::io::Result<Option<Request>> {
-    let end = loop {
-        if let Some(at) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
-            break at;
-        }
-        if stream.read_buf(buffer).await? == 0 {
-            return Ok(None);
-        }
-        if !buffer[0].is_ascii_uppercase() {
-            // The beginning of TLS.
-            stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await?;
-            return Ok(None);
-        }
-    };
-    let head = String::from_utf8_lossy(&buffer[..end]).into_owned();
-    let mut lines = head.split("\r\n");
-    let mut first = lines.next().unwrap().split(' ');
-    let (method, target) = (first.next().unwrap().to_owned(), first.next().unwrap().to_owned());
-    let headers: HashMap<String, String> = lines
-        .filter_map(|line| line.split_once(':'))
-        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
-        .collect();
-    let len: usize = headers.get("content-length").map_or(0, |len| len.parse().unwrap());
-    let mut seen = end + 4;
-    loop {
-        let now = buffer.len().min(end + 4 + len);
-        if now > seen {
-            taken.lock().unwrap().push((Instant::now(), target.clone(), now - seen));
-            seen = now;
-        }
-        if now == end + 4 + len {
-            break;
-        }
-        if stream.read_buf(buffer).await? == 0 {
-            return Ok(None);
-        }
-    }
-    let body = buffer[end + 4..end + 4 + len].to_vec();
-    buffer.drain(..end + 4 + len);
-    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-    Ok(Some(Request { method, path: path.to_owned(), query: query.to_owned(), headers, body }))
-}
-
-fn pairs(query: &str) -> BTreeMap<String, String> {
-    let split = query.split('&').filter(|pair| !pair.is_empty());
-    split.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).map(|(k, v)| (decoded(k), decoded(v))).collect()
-}
-
-/// First byte and the one after the last of `bytes=a-b` in a file of `len` bytes.
-fn range_of(header: &str, len: usize) -> Option<(usize, usize)> {
-    let (start, end) = header.strip_prefix("bytes=")?.split_once('-')?;
-    let start: usize = start.parse().ok()?;
-    let end = end.parse::<usize>().map_or(len, |end| end.saturating_add(1).min(len));
-    (start < end).then_some((start, end))
 }
 
 fn tag(bytes: &[u8]) -> String {
@@ -637,28 +527,4 @@ fn error(status: u16, code: &str, message: &str) -> Reply {
         vec![],
         format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>").into_bytes(),
     )
-}
-
-fn decoded(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let hex = (first == b'%').then(|| tail.get(..2)).flatten().and_then(|hex| std::str::from_utf8(hex).ok());
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &tail[2..];
-            }
-            None => {
-                bytes.push(first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8(bytes).unwrap()
-}
-
-fn encoded(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }

@@ -84,17 +84,18 @@ impl Pieces<'_> {
     }
 }
 
-fn decode(file: &RowsFile, From { runtime, reading }: &From, pieces: &mut Pieces<'_>) -> Result<Result<(), Unwanted>> {
+fn decode(file: &RowsFile, from: &From, pieces: &mut Pieces<'_>) -> Result<Result<(), Unwanted>> {
+    let From { runtime, reading } = from;
     let tablets = file.tablets()?;
     let Some(first) = tablets.first() else { return Ok(Ok(())) };
-    let mut meta = Some(runtime.block_on(read_meta(file, *first))?);
-    let (schema, columns) = columns(file, &tablets, meta.as_ref(), runtime)?;
+    let mut meta = Some(runtime.block_on(read_meta(file, *first, reading))?);
+    let (schema, columns) = columns(file, &tablets, meta.as_ref(), from)?;
     let stored: Vec<&str> = columns.iter().map(|column| &*column.stored).collect();
     let format = file.format();
     for tablet in &tablets {
         let mut meta = match meta.take() {
             Some(first) => first,
-            None => runtime.block_on(read_meta(file, *tablet))?,
+            None => runtime.block_on(read_meta(file, *tablet, reading))?,
         };
         let id = meta.tablet_id;
         let failed = |error: starsnap_tablet::TabletError| file.failed(format!("tablet {id}: {error}"));
@@ -146,14 +147,14 @@ fn columns(
     file: &RowsFile,
     tablets: &[usize],
     first: Option<&TabletMeta>,
-    runtime: &Handle,
+    from: &From,
 ) -> Result<(TabletSchema, Vec<Column>)> {
     let index = file.entry()?.index_meta(None).map_err(|error| file.failed(error))?;
     // Where the catalog tells the newest version, most often the first tablet has it, and no other need be asked.
     let known = index.as_ref().and_then(|index| index.schema_version).filter(|version| *version >= 0);
     let schema = match first.map(|first| &first.schema) {
         Some(schema) if tablets.len() == 1 || known == Some(schema.version) => schema.clone(),
-        _ => newest_schema(file, tablets, runtime)?,
+        _ => newest_schema(file, tablets, from)?,
     };
     let own = || schema.columns.iter().map(|column| Column { stored: column.name.clone(), name: column.name.clone() });
     let columns = match index {
@@ -171,9 +172,9 @@ fn find(file: &RowsFile, column: &model::Column, schema: &TabletSchema) -> Resul
 }
 
 /// The schema of the greatest version among all tablets.
-fn newest_schema(file: &RowsFile, tablets: &[usize], runtime: &Handle) -> Result<TabletSchema> {
+fn newest_schema(file: &RowsFile, tablets: &[usize], From { runtime, reading }: &From) -> Result<TabletSchema> {
     let schemas = futures::stream::iter(tablets.to_vec())
-        .map(|tablet| async move { read_meta(file, tablet).await.map(|meta| meta.schema) })
+        .map(|tablet| async move { read_meta(file, tablet, reading).await.map(|meta| meta.schema) })
         .buffered(HEADERS_AT_ONCE)
         .try_fold(None::<TabletSchema>, |newest, schema| async move {
             Ok(match newest {
@@ -194,22 +195,26 @@ fn check(file: &RowsFile, meta: &TabletMeta, schema: &TabletSchema) -> Result<()
     reason.map_or(Ok(()), |reason| Err(file.failed(format!("tablet {}: {reason}", meta.tablet_id))))
 }
 
-async fn read_meta(file: &RowsFile, tablet: usize) -> Result<TabletMeta> {
+async fn read_meta(file: &RowsFile, tablet: usize, reading: &Reading) -> Result<TabletMeta> {
     let inner = &*file.0;
     let Some(tablet) = inner.snapshot.open.tablets.get(tablet) else { return Err(file.failed("a tablet is gone")) };
     let failed = |reason: String| file.failed(format!("tablet {}: {reason}", tablet.key.tablet));
-    let mut found = fetch(inner, tablet).await.map_err(failed)?;
+    let mut found = fetch(inner, tablet, reading).await.map_err(failed)?;
     let names: Vec<&str> = tablet.files.iter().map(|file| &*file.name).collect();
     let take = |name: &str| found.remove(name).ok_or_else(|| failed(format!("{name} is missing")));
     TabletMeta::of_files(&names, take, |error| failed(error.to_string()))
 }
 
 /// The metadata files of a tablet.
-async fn fetch(inner: &super::Inner, tablet: &TabletFiles) -> Result<HashMap<String, Vec<u8>>, String> {
+async fn fetch(
+    inner: &super::Inner,
+    tablet: &TabletFiles,
+    reading: &Reading,
+) -> Result<HashMap<String, Vec<u8>>, String> {
     let mut found = HashMap::new();
     for file in &tablet.files {
         if is_header(&file.name) || is_delta_columns(&file.name) {
-            found.insert(file.name.to_string(), metadata(inner, tablet, &file.name).await?);
+            found.insert(file.name.to_string(), metadata(inner, tablet, &file.name, reading).await?);
         }
     }
     Ok(found)

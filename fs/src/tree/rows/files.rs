@@ -66,14 +66,28 @@ fn stored(inner: &Inner, tablet: &TabletFiles, file: &FileEntry) -> Stored {
 }
 
 /// A metadata file of a tablet, checked against its md5; the error is a sentence.
-pub(super) async fn metadata(inner: &Inner, tablet: &TabletFiles, name: &str) -> Result<Vec<u8>, String> {
+pub(super) async fn metadata(
+    inner: &Inner,
+    tablet: &TabletFiles,
+    name: &str,
+    reading: &Reading,
+) -> Result<Vec<u8>, String> {
     let file = find(tablet, name).ok_or_else(|| format!("{name}: the repository lacks it"))?;
     if file.size > METADATA_LIMIT {
         return Err(format!("{name}: it has {} bytes, a header at most {METADATA_LIMIT}", file.size));
     }
     let Stored { storage, path, size } = stored(inner, tablet, file);
-    let failed = |error: RepositoryError| format!("{name}: {error}");
-    let bytes = if size == 0 { bytes::Bytes::new() } else { storage.read(&path, 0..size).await.map_err(failed)? };
+    // Files of rows are opened again and again: what is far away is asked for once.
+    let read = match storage.local_file(&path) {
+        Some(_) if size == 0 => Ok(bytes::Bytes::new()),
+        Some(_) => storage.read(&path, 0..size).await,
+        None => {
+            let listed = StoredFile { path: path.clone(), size, md5: Some(file.md5), modified: None };
+            // Checked, so that what is wrong is not kept.
+            reading.open(storage, listed, Access::Checked).read(0..size).await
+        }
+    };
+    let bytes = read.map_err(|error: RepositoryError| format!("{name}: {error}"))?;
     let found = md5::of(&bytes);
     if found != file.md5 {
         return Err(format!("{path}: its md5 is {found}, expected {}", file.md5));

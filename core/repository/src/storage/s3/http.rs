@@ -3,12 +3,13 @@
 
 use super::body::{Pieces, Sent};
 use super::credentials::Credentials;
+use super::gathered::Gathered;
 use super::hollow::Hollow;
 use super::refusal::{Refusal, element};
 use crate::error::ErrorKind;
 use crate::limiter::Limiter;
 use crate::location::{Patience, S3Location};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, header};
 use opendal::{Buffer, HttpBody, HttpTransport};
@@ -258,12 +259,12 @@ pub(super) async fn exchange(
             return Err(Received::Idle);
         }
     };
-    let mut body = BytesMut::with_capacity(answer.content_length().map_or(0, |len| (len as usize).min(8 << 20)));
+    let mut body = Gathered::new(answer.content_length(), MAX_BODY);
     while let Some(piece) = timeout(idle, answer.chunk()).await.map_err(|_| Received::Idle)?.map_err(Received::Error)? {
         if body.len() + piece.len() > MAX_BODY {
             return Err(Received::TooLong);
         }
-        body.extend_from_slice(&piece);
+        body.extend(&piece);
     }
     let (parts, _) = Response::<reqwest::Body>::from(answer).into_parts();
     Ok((parts, body.freeze()))
