@@ -23,7 +23,7 @@ pub struct MountHelper {
     /// An existing directory
     #[arg(value_hint = ValueHint::DirPath)]
     pub mountpoint: PathBuf,
-    /// Options, separated by commas: ro, allow_other, nonempty, no_rows, repository_name=NAME, cache_dir=DIR, no_cache, memory=SIZE, cache=DIR, cache_size=SIZE, config=FILE, properties_file=FILE, property=NAME=VALUE; those for mount(8) and systemd are ignored
+    /// Options, separated by commas: ro, allow_other, nonempty, no_rows, no_md5, repository_name=NAME, cache_dir=DIR, no_cache, memory=SIZE, cache=DIR, cache_size=SIZE, config=FILE, properties_file=FILE, property=NAME=VALUE; those for mount(8) and systemd are ignored
     #[arg(short = 'o', value_name = "OPTIONS")]
     pub options: Vec<String>,
     /// Check everything, mount nothing
@@ -90,6 +90,8 @@ pub struct Options {
     pub nonempty: bool,
     /// Show no `rows.csv` and `rows.jsonl`.
     pub no_rows: bool,
+    /// Do not check the md5 of what is read from start to end.
+    pub no_md5: bool,
 }
 
 /// Who wrote the options: a person may be told that `rw` cannot be had, mount(8) adds it by itself.
@@ -164,6 +166,7 @@ impl Options {
             ("allow_other", None) => self.allow_other = true,
             ("nonempty", None) => self.nonempty = true,
             ("no_rows", None) => self.no_rows = true,
+            ("no_md5", None) => self.no_md5 = true,
             ("no_cache", None) => self.no_cache = true,
             ("repository_name", Some(value)) if !value.is_empty() => self.repository_name = Some(value.to_owned()),
             ("cache_dir", Some(value)) if value.starts_with('/') => self.cache_dir = Some(value.into()),
@@ -194,7 +197,7 @@ impl Options {
             _ if from == From::SloppyMount => {}
             _ => {
                 return Err(format!(
-                    "option `{}` is unknown; known are ro, allow_other, nonempty, no_rows, repository_name=NAME, cache_dir=DIR, no_cache, memory=SIZE, cache=DIR, cache_size=SIZE, config=FILE, properties_file=FILE, property=NAME=VALUE",
+                    "option `{}` is unknown; known are ro, allow_other, nonempty, no_rows, no_md5, repository_name=NAME, cache_dir=DIR, no_cache, memory=SIZE, cache=DIR, cache_size=SIZE, config=FILE, properties_file=FILE, property=NAME=VALUE",
                     crate::output::printable(option)
                 ));
             }

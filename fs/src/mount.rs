@@ -183,7 +183,7 @@ pub async fn run_foreground(tree: Arc<Tree>, options: &MountOptions, ready: impl
 
 /// KiB that the kernel reads ahead of a store that is far away: of one reader, a small part of the memory.
 fn far_read_ahead(reading: &Reading) -> u32 {
-    let part = (reading.usage().memory / 64) >> 10;
+    let part = (reading.usage().memory / 48) >> 10;
     u32::try_from(part).unwrap_or(u32::MAX).clamp(1024, 8192)
 }
 

@@ -24,7 +24,10 @@ pub struct MountArgs {
     /// Show no rows.csv and rows.jsonl in tables and partitions, so that `cp -r` and `grep -r` decode nothing
     #[arg(long)]
     pub no_rows: bool,
-    /// Options as mount(8) writes them, separated by commas: ro, allow_other, nonempty, no_rows, repository_name=…, cache_dir=…, no_cache, memory=…, cache=…, cache_size=…, config=…,
+    /// Do not check the md5 of files that are read from start to end: for networks that are faster than a processor takes an md5
+    #[arg(long)]
+    pub no_md5: bool,
+    /// Options as mount(8) writes them, separated by commas: ro, allow_other, nonempty, no_rows, no_md5, repository_name=…, cache_dir=…, no_cache, memory=…, cache=…, cache_size=…, config=…,
     /// properties_file=…, property=NAME=VALUE
     #[arg(short = 'o', value_name = "OPTIONS")]
     pub options: Vec<String>,

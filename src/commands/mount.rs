@@ -31,6 +31,7 @@ pub fn mount(args: MountArgs, mut globals: Globals) -> anyhow::Result<Outcome> {
         .map_err(|problem| RestoreError::new(ErrorKind::Usage, "mount", &args.repository.repository, problem))?;
     options.allow_other |= args.allow_other;
     options.no_rows |= args.no_rows;
+    options.no_md5 |= args.no_md5;
     options.repository_name = args.repository.repository_name.or(options.repository_name);
     globals.no_cache |= options.no_cache;
     globals.cache_dir = globals.cache_dir.or_else(|| options.cache_dir.clone());
@@ -154,6 +155,7 @@ async fn serve(request: &Request, globals: &Globals, ready: impl FnOnce()) -> an
     let mut options = MountOptions::new(&request.mountpoint);
     options.allow_other = request.options.allow_other;
     options.nonempty = request.options.nonempty;
+    options.verify = !request.options.no_md5;
     options.name = repository.storage().describe();
     options.reading = repository.reading().clone();
     let tree = Tree::new(

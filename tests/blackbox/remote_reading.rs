@@ -40,10 +40,12 @@ fn a_second_mount_reads_from_the_cache_on_disk() {
         assert!(is_mounted(&point));
         reads(&store);
         let snapshot = point.join("sr_hub_full/latest/orders");
-        // Rows begin with the headers of tablets, which are asked for each time.
-        let stored =
-            files(&snapshot).into_iter().filter(|path| !path.ends_with("rows.csv") && !path.ends_with("rows.jsonl"));
-        let all: Vec<_> = stored.map(|path| (fs::read(snapshot.join(&path)).unwrap(), path)).collect();
+        let stored = files(&snapshot);
+        assert!(
+            stored.iter().any(|path| path.ends_with("rows.csv")),
+            "rows, and so the headers of tablets, are among them"
+        );
+        let all: Vec<_> = stored.into_iter().map(|path| (fs::read(snapshot.join(&path)).unwrap(), path)).collect();
         assert!(all.iter().any(|(_, path)| path.ends_with(".dat")));
         counts.push(reads(&store));
         assert!(seen.is_empty() || seen == all);
@@ -82,4 +84,35 @@ fn what_cannot_be_meant_is_wrong_usage() {
     world.run(["--cache-size", "1GiB", "ls", "/x"]).code(2).says("--cache DIR");
     world.run(["--cache", text(&world.path("c")), "--cache-size", "1MiB", "ls", "/x"]).code(2).says("16MiB");
     world.run(["mount", "/x", text(&world.dir("m")), "-o", "cache=relative"]).code(2).says("absolute");
+}
+
+#[test]
+fn a_mount_that_checks_no_md5_gives_what_is_stored() {
+    require_fuse();
+    let (world, store) = (World::new(), Store::holding(&genuine::one("sr35/hub").location(), "backup/hub"));
+    let segment = |key: &String| key.contains("__ss_sr_hub_full") && key.contains(".dat.");
+    let key = store
+        .server
+        .keys()
+        .into_iter()
+        .filter(segment)
+        .max_by_key(|key| store.server.get(key).map(|bytes| bytes.len()))
+        .unwrap();
+    let mut bytes = store.server.get(&key).unwrap();
+    bytes[10] ^= 1;
+    store.server.put(&key, &bytes);
+    let name = key.rsplit('/').next().unwrap().rsplit_once('.').unwrap().0;
+    let file = store.properties_file(&world, "p", &[]);
+    for (number, option) in [&[][..], &["--no-md5"], &["-o", "no_md5"]].into_iter().enumerate() {
+        let point = world.dir(&format!("mnt{number}"));
+        let args = ["mount", URL, text(&point), "--no-cache", "--properties-file", &file];
+        world.run(args.iter().copied().chain(option.iter().copied())).ok();
+        let path = files(&point).into_iter().find(|path| path.contains("sr_hub_full") && path.ends_with(name)).unwrap();
+        let read = fs::read(point.join(path));
+        unmount(&point);
+        match option.is_empty() {
+            true => assert_eq!(read.unwrap_err().raw_os_error(), Some(5), "EIO"),
+            false => assert!(read.unwrap() == bytes, "{option:?}"),
+        }
+    }
 }

@@ -42,10 +42,16 @@ pub const LEAST_MEMORY: u64 = 16 << 20;
 /// Memory where nobody says how much; an eighth of the machine's where that is less.
 pub const USUAL_MEMORY: u64 = 512 << 20;
 
+/// Of so much memory, what is set aside for what cannot be counted.
+fn aside(memory: u64) -> u64 {
+    (memory / 8).min(64 << 20)
+}
+
 /// How to read.
 #[derive(Debug, Clone)]
 pub struct ReadOptions {
-    /// Bytes for all that is kept, fetched and handed out; [`LEAST_MEMORY`] at least.
+    /// Bytes for reading; [`LEAST_MEMORY`] at least. An eighth of it, 64 MiB at most, is set aside for what cannot be counted: the program
+    /// itself, the transport's buffers, what the allocator keeps. The rest is for all that is kept, fetched and handed out.
     pub memory: u64,
     /// A directory in which blocks are kept, and how many bytes of them.
     pub disk: Option<(PathBuf, u64)>,
@@ -89,7 +95,7 @@ pub enum Access {
 /// What was read so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Usage {
-    /// Bytes of memory that may be used.
+    /// Bytes of memory that may be used for what is counted.
     pub memory: u64,
     /// Bytes of memory in use, now and at most.
     pub used: u64,
@@ -130,7 +136,7 @@ impl Reading {
         }
         let disk = options.disk.as_ref().map(|(dir, size)| DiskCache::open(dir, *size)).transpose()?;
         Ok(Reading(Arc::new(Shared {
-            pool: Pool::new(options.memory),
+            pool: Pool::new(options.memory - aside(options.memory)),
             disk,
             patience: options.patience,
             slots: Semaphore::new(AHEAD_AT_ONCE),
@@ -160,7 +166,7 @@ impl Default for Reading {
     fn default() -> Reading {
         let options = ReadOptions::default();
         Reading(Arc::new(Shared {
-            pool: Pool::new(options.memory),
+            pool: Pool::new(options.memory - aside(options.memory)),
             disk: None,
             patience: options.patience,
             slots: Semaphore::new(AHEAD_AT_ONCE),

@@ -52,8 +52,10 @@ impl Ahead {
     /// the file's end, ending with a block. No window exceeds `farthest`.
     pub fn read(&mut self, range: &Range<u64>, farthest: u64, request: u64) -> Vec<Range<u64>> {
         let near = |stream: &Stream| {
+            // Who is known to read far in sequence may have many reads under way, which come in any order.
+            let behind = NEAR.max(stream.window / 2);
             let reach = stream.fetched.max(stream.next).saturating_add(NEAR);
-            (stream.next.saturating_sub(NEAR)..=reach).contains(&range.start)
+            (stream.next.saturating_sub(behind)..=reach).contains(&range.start)
         };
         let mut stream = match self.streams.iter().rposition(near) {
             Some(at) => self.streams.remove(at),
@@ -157,6 +159,24 @@ mod tests {
         assert_eq!(fetched, size);
         assert!((FAR / 2..=FAR + REQUEST + BLOCK).contains(&widest), "{widest}");
         assert!(requests < 180, "{requests}");
+    }
+
+    #[test]
+    fn a_wide_window_survives_reads_that_come_late() {
+        let mut ahead = Ahead::new(1 << 30, false);
+        let piece = 1 << 20;
+        // What the kernel has under way, 16 pieces at once, comes in the order that its threads are woken in.
+        let turns = [3, 11, 0, 7, 15, 1, 12, 4, 9, 2, 14, 6, 10, 5, 13, 8];
+        let mut requests = Vec::new();
+        for group in 0..48 {
+            // In order at first, as long as there is not much under way.
+            for turn in (0..16).map(|at| if group < 8 { at } else { turns[at] }) {
+                let at = (group * 16 + turn as u64) * piece;
+                requests.extend(ahead.read(&(at..at + piece), FAR, REQUEST));
+            }
+        }
+        assert_eq!(ahead.streams.len(), 1);
+        assert!(requests.iter().skip(60).all(|request| request.end - request.start == REQUEST), "{requests:?}");
     }
 
     #[test]

@@ -86,6 +86,7 @@ impl FileReader {
         let mut at = offset;
         for step in buf.chunks_mut(STEP as usize) {
             let range = self.range(at, step.len() as u64)?;
+            self.go_ahead(&range);
             let pieces = self.patiently(self.pieces(&range)).await?;
             let mut rest = &mut *step;
             for piece in &pieces {
@@ -128,6 +129,8 @@ impl FileReader {
         let mut at = range.start;
         while at < range.end {
             let step = at..range.end.min(at + STEP);
+            // Before anything is waited for: what is fetched ahead goes by the order in which readers ask.
+            self.go_ahead(&step);
             if let Some(check) = &self.check {
                 check.room(self.blocks.shared.pool.limit()).await;
             }
@@ -157,11 +160,8 @@ impl FileReader {
             .advise("the stored file is damaged: take it from another backup or replica"))
     }
 
-    /// Bytes of a range, in pieces; fetches ahead what comes next.
+    /// Bytes of a range, in pieces.
     async fn pieces(&self, range: &Range<u64>) -> Result<Vec<Bytes>> {
-        if !range.is_empty() {
-            self.go_ahead(range);
-        }
         let pieces = self.blocks.pieces(range).await?;
         let behind = self.ahead.lock().unwrap_or_else(PoisonError::into_inner).behind(range);
         if let Some(end) = behind {
@@ -176,6 +176,7 @@ impl FileReader {
         Ok(pieces)
     }
 
+    /// Fetches ahead what comes after `range`, which is read now.
     fn go_ahead(&self, range: &Range<u64>) {
         let shared = &self.blocks.shared;
         let (due, sequential) = {
