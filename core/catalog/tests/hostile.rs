@@ -277,7 +277,9 @@ fn every_byte_of_an_info_changed() {
             let mut bytes = genuine.clone();
             bytes[at] = new;
             LARGEST.set(0);
-            let Ok(info) = JobInfo::parse(&bytes) else {
+            let parsed = JobInfo::parse(&bytes);
+            assert!(LARGEST.get() <= 64 * 1024 + 20 * bytes.len(), "{} bytes at once", LARGEST.get());
+            let Ok(info) = parsed else {
                 failed += 1;
                 continue;
             };
