@@ -250,8 +250,8 @@ fn every_byte_of_a_meta_changed() {
     for form in [MetaForm::Binary, MetaForm::Json] {
         let genuine = smallest(form);
         let (mut failed, mut survived) = (0, 0);
-        for at in 0..genuine.len() {
-            for new in changes(genuine[at]) {
+        for (at, old) in genuine.iter().enumerate() {
+            for new in changes(*old) {
                 let mut bytes = genuine.clone();
                 bytes[at] = new;
                 if survive(&bytes) { failed += 1 } else { survived += 1 }
@@ -272,12 +272,14 @@ fn every_byte_of_an_info_changed() {
     let (mut failed, mut differ, mut told) = (0, 0, 0);
     let whole = JobInfo::parse(&genuine).unwrap();
     let agreed = Snapshot::join(Some(&whole), Some(&meta)).unwrap().disagreements.len();
-    for at in 0..genuine.len() {
-        for new in changes(genuine[at]) {
+    for (at, old) in genuine.iter().enumerate() {
+        for new in changes(*old) {
             let mut bytes = genuine.clone();
             bytes[at] = new;
             LARGEST.set(0);
-            let Ok(info) = JobInfo::parse(&bytes) else {
+            let parsed = JobInfo::parse(&bytes);
+            assert!(LARGEST.get() <= 64 * 1024 + 20 * bytes.len(), "{} bytes at once", LARGEST.get());
+            let Ok(info) = parsed else {
                 failed += 1;
                 continue;
             };
