@@ -167,7 +167,8 @@ pub(super) fn tablet_error(path: &str, error: TabletError) -> RestoreError {
     };
     let mut made = RestoreError::new(kind, "read tablet", path, error.to_string());
     if error.kind() == Tablet::Unrepresentable {
-        made = made.advise("--largeint decimal256 or text and --text lossy or binary choose other types; CSV and JSON lines hold every value");
+        made =
+            made.advise("--largeint decimal256 or text, --text lossy or binary hold it, and so do CSV and JSON lines");
     }
     made.source = Some(Box::new(error));
     made

@@ -343,8 +343,11 @@ fn float(value: impl serde::Serialize, out: &mut Vec<u8>) {
             out.push(b'.');
             out.extend_from_slice(rest);
         }
-        // A vector takes everything.
-        let _ = write!(out, "e-{:02}", zeros + 5);
+        out.extend_from_slice(b"e-");
+        if zeros < 5 {
+            out.push(b'0');
+        }
+        integer(zeros + 5, out);
     } else if let [.., b'e', b'+' | b'-', _] = text {
         out.insert(out.len() - 1, b'0');
     }
