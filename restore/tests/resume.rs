@@ -8,7 +8,7 @@ use starsnap_catalog::snapshot::TableKind;
 use starsnap_repository::{Location, Repository};
 use starsnap_restore::report::{JobStatus, TableReport, TableStatus};
 use starsnap_restore::restore::restore;
-use starsnap_restore::{Cancel, ErrorKind, Progress, Silent};
+use starsnap_restore::{Cancel, ErrorKind, Progress};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
