@@ -18,7 +18,6 @@ use arrow_buffer::NullBuffer;
 use arrow_schema::{DataType, Field, TimeUnit};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use std::io::Write as _;
 
 /// Which of two texts a value gets where they differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
