@@ -27,6 +27,11 @@ impl Codec {
             6 => Codec::Zlib,
             7 => Codec::Zstd,
             8 => Codec::Gzip,
+            9 => return Err(TabletError::unsupported("compression DEFLATE")),
+            10 => return Err(TabletError::unsupported("compression BZIP2")),
+            11 => return Err(TabletError::unsupported("compression LZO")),
+            12 => return Err(TabletError::unsupported("compression BROTLI")),
+            13 => return Err(TabletError::unsupported("compression LZ4_HADOOP")),
             other => return Err(TabletError::unsupported(format!("compression type {other}"))),
         })
     }

@@ -137,14 +137,29 @@ fn stored_with_schema(number: i32, length: u32, meta: &ColumnMetaPb, schema: &Lo
             Ok(LogicalType::Map(Box::new(child(key, 0)?), Box::new(child(value, 1)?)))
         }
         (stored::STRUCT, LogicalType::Struct(fields)) => {
-            let fields = fields.iter().enumerate().map(|(at, f)| child(f, at)).collect::<Result<_>>()?;
-            Ok(LogicalType::Struct(fields))
+            let stored = fields.iter().enumerate().filter_map(|(at, f)| Some((f, struct_child(meta, f, at)?)));
+            Ok(LogicalType::Struct(stored.map(|(f, at)| child(f, at)).collect::<Result<_>>()?))
         }
         (stored::ARRAY | stored::MAP | stored::STRUCT, other) => {
             Err(TabletError::unsupported(format!("a nested column where the schema has {}", other.sql())))
         }
         (other, _) => Err(TabletError::unsupported(format!("stored type {other}"))),
     }
+}
+
+/// Which child of a stored STRUCT is field `at` of the schema: the one with its id (since 3.3), or the one in its place where fields have no
+/// ids; none where the field was added later.
+fn struct_child(meta: &ColumnMetaPb, field: &Column, at: usize) -> Option<usize> {
+    if !has_field_ids(meta, field) {
+        return Some(at);
+    }
+    meta.children_columns.iter().position(|child| child.unique_id == Some(field.unique_id as u32))
+}
+
+/// Whether the fields of a stored STRUCT and of the schema have ids; those that have none have −1.
+fn has_field_ids(meta: &ColumnMetaPb, field: &Column) -> bool {
+    let known = |child: &ColumnMetaPb| child.unique_id.is_some_and(|id| id as i32 >= 0);
+    field.unique_id >= 0 && meta.children_columns.iter().any(known)
 }
 
 /// Opens the reader of a column whose segment holds `ty` (from [`stored_type`]).

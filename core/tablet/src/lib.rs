@@ -60,4 +60,4 @@ pub use schema::{AddedColumn, Aggregation, Column, KeysType, LogicalType, Tablet
 pub use segment::Segment;
 pub use source::ReadAt;
 pub use tablet::{Named, PhysicalRows, Rows, ScanStats, Tablet, TabletFiles};
-pub use types::{BitmapAs, HllAs, LargeIntAs, ReadOptions, TextAs};
+pub use types::{BitmapAs, HllAs, LargeIntAs, MapAs, ReadOptions, TextAs};

@@ -76,9 +76,13 @@ impl TabletMeta {
         failed: impl Fn(TabletError) -> E,
     ) -> Result<Self, E> {
         let names = || names.iter().map(AsRef::as_ref);
-        let Some(header) = names().find(|name| is_header(name)) else {
+        let mut headers = names().filter(|name| is_header(name));
+        let Some(header) = headers.next() else {
             return Err(failed(TabletError::damaged("its header is missing: neither .hdr nor meta is there")));
         };
+        if let Some(other) = headers.next() {
+            return Err(failed(TabletError::damaged(format!("it has two headers: {header} and {other}"))));
+        }
         let bytes = read(header)?;
         if header == "meta" {
             return Self::from_snapshot_meta(&bytes).map_err(failed);

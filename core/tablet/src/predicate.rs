@@ -9,7 +9,7 @@ use arrow_schema::{DataType, TimeUnit};
 
 use crate::error::{Result, TabletError, Within};
 use crate::proto::tablet::DeletePredicatePb;
-use crate::schema::TabletSchema;
+use crate::schema::{LogicalType, TabletSchema};
 use crate::types::parse;
 
 /// One DELETE: rows of rowsets up to its version that meet all conditions are gone.
@@ -22,7 +22,7 @@ pub struct DeletePredicate {
 /// A condition on one column. It is not met where the column is NULL, unless it asks for that.
 #[derive(Debug, Clone)]
 pub struct Condition {
-    /// Position in the tablet's schema.
+    /// Position in the tablet's schema, or behind it for a column that was dropped later.
     pub column: usize,
     pub test: Test,
 }
@@ -142,14 +142,26 @@ fn not(negated: bool) -> &'static str {
 impl DeletePredicate {
     /// Reads a stored predicate with the tablet's schema; `version` is that of its rowset.
     pub fn parse(pb: &DeletePredicatePb, version: i64, schema: &TabletSchema) -> Result<Self> {
-        let column = |name: &[u8]| {
-            let name = String::from_utf8_lossy(name);
-            let at = schema.position(&name);
-            at.ok_or_else(|| TabletError::damaged(format!("a condition on {name}, which is no column of the table")))
+        let find = |name: &str| {
+            let at = schema.position(name)?;
+            schema.columns.get(at).map(|column| (at, column.ty.clone()))
         };
-        let value = |at: usize, text: &[u8]| match schema.columns.get(at) {
-            Some(column) => parse::one(text, &column.ty).within(|| format!("condition on {}", column.name)),
-            None => Err(TabletError::damaged("a condition on no column")),
+        Self::parse_with(pb, version, find)
+    }
+
+    /// The same, where `find` tells of a name the position and the type of its column.
+    pub(crate) fn parse_with(
+        pb: &DeletePredicatePb,
+        version: i64,
+        mut find: impl FnMut(&str) -> Option<(usize, LogicalType)>,
+    ) -> Result<Self> {
+        let mut column = |name: &[u8]| {
+            let name = String::from_utf8_lossy(name);
+            let found = find(&name);
+            found.ok_or_else(|| TabletError::damaged(format!("a condition on {name}, which is no column of the table")))
+        };
+        let value = |name: &[u8], text: &[u8], ty: &LogicalType| {
+            parse::one(text, ty).within(|| format!("condition on {}", String::from_utf8_lossy(name)))
         };
         let mut conditions = Vec::new();
         for text in &pb.sub_predicates {
@@ -157,17 +169,18 @@ impl DeletePredicate {
             let unclear = || TabletError::unsupported(format!("the condition {:?}", String::from_utf8_lossy(text)));
             conditions.push(match split.ok_or_else(unclear)? {
                 TextCondition::Compare(name, op, text) => {
-                    let column = column(name)?;
-                    Condition { column, test: Test::Compare(op, value(column, text)?) }
+                    let (column, ty) = column(name)?;
+                    Condition { column, test: Test::Compare(op, value(name, text, &ty)?) }
                 }
                 TextCondition::IsNull(name, negated) => {
-                    Condition { column: column(name)?, test: Test::IsNull { negated } }
+                    Condition { column: column(name)?.0, test: Test::IsNull { negated } }
                 }
             });
         }
         for list in &pb.in_predicates {
-            let column = column(list.column_name.as_deref().unwrap_or_default().as_bytes())?;
-            let values = list.values.iter().map(|text| value(column, text)).collect::<Result<_>>()?;
+            let name = list.column_name.as_deref().unwrap_or_default().as_bytes();
+            let (column, ty) = column(name)?;
+            let values = list.values.iter().map(|text| value(name, text, &ty)).collect::<Result<_>>()?;
             conditions.push(Condition { column, test: Test::In { values, negated: list.is_not_in.unwrap_or(false) } });
         }
         for binary in &pb.binary_predicates {
@@ -176,11 +189,12 @@ impl DeletePredicate {
             let Some(TextCondition::Compare(_, op, text)) = split(&text) else {
                 return Err(TabletError::unsupported(format!("the operator {op:?} in a condition")));
             };
-            let column = column(binary.column_name.as_deref().unwrap_or_default().as_bytes())?;
-            conditions.push(Condition { column, test: Test::Compare(op, value(column, text)?) });
+            let name = binary.column_name.as_deref().unwrap_or_default().as_bytes();
+            let (column, ty) = column(name)?;
+            conditions.push(Condition { column, test: Test::Compare(op, value(name, text, &ty)?) });
         }
         for null in &pb.is_null_predicates {
-            let column = column(null.column_name.as_deref().unwrap_or_default().as_bytes())?;
+            let (column, _) = column(null.column_name.as_deref().unwrap_or_default().as_bytes())?;
             conditions.push(Condition { column, test: Test::IsNull { negated: null.is_not_null.unwrap_or(false) } });
         }
         Ok(DeletePredicate { version, conditions })
@@ -210,7 +224,9 @@ impl Test {
             }
             Test::Compare(op, value) => {
                 let ordering = compare(array, value)?;
-                let passes = |row| array.is_valid(row) && ordering(row).is_some_and(|o| op.holds(o));
+                // A number that is none differs from everything.
+                let holds = |row| ordering(row).map_or(*op == Op::Ne, |o| op.holds(o));
+                let passes = |row| array.is_valid(row) && holds(row);
                 met.iter_mut().enumerate().for_each(|(row, met)| *met = *met && passes(row));
             }
             Test::In { values, negated } => {

@@ -8,7 +8,7 @@ mod csv;
 mod tests;
 
 use crate::error::Result;
-use crate::types::{BitmapAs, HllAs, LargeIntAs, ReadOptions, TextAs};
+use crate::types::{BitmapAs, HllAs, LargeIntAs, MapAs, ReadOptions, TextAs};
 use arrow_array::RecordBatch;
 use arrow_buffer::NullBuffer;
 use arrow_schema::Schema;
@@ -49,6 +49,7 @@ impl TextFormat {
             large_int: LargeIntAs::Text,
             hll: HllAs::Cardinality,
             bitmap: BitmapAs::Values,
+            map: MapAs::Entries,
             ..ReadOptions::default()
         }
     }

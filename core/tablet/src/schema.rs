@@ -11,6 +11,10 @@ use crate::proto::tablet::{ColumnPb, TabletSchemaPb};
 const INDEX_BITMAP: i32 = 0;
 const INDEX_GIN: i32 = 1;
 
+/// The hidden last column of tables that are stored both ways (`storage_type` COLUMN_WITH_ROW): a copy of the value columns of each row. No
+/// table can have a column of that name.
+const ROW_COLUMN: &str = "__row";
+
 /// The table model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeysType {
@@ -276,6 +280,7 @@ pub struct TabletSchema {
     pub id: i64,
     pub version: i32,
     pub keys_type: KeysType,
+    /// Without the hidden `__row`.
     pub columns: Vec<Column>,
     pub num_short_key_columns: usize,
     /// Positions in `columns` that rows are ordered by within a segment.
@@ -287,6 +292,9 @@ pub struct TabletSchema {
 impl TabletSchema {
     pub(crate) fn from_pb(pb: &TabletSchemaPb) -> Result<Self> {
         let mut columns = pb.column.iter().map(Column::from_pb).collect::<Result<Vec<_>>>()?;
+        columns.pop_if(|last| {
+            last.name == ROW_COLUMN && matches!(last.ty, LogicalType::Varchar(_) | LogicalType::Varbinary(_))
+        });
         // Of an index of a kind that is not known, anything may be said.
         let other = pb.table_indices.iter().filter(|i| !matches!(i.index_type, Some(INDEX_BITMAP | INDEX_GIN)));
         for id in other.flat_map(|index| &index.col_unique_id) {

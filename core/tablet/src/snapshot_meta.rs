@@ -8,6 +8,9 @@ use crate::error::{Result, TabletError, Within};
 use crate::proto;
 use crate::proto::tablet::{RowsetMetaPb, SnapshotMetaFooterPb, TabletMetaPb};
 
+/// SnapshotTypePB of what clones copy; backups are full.
+const INCREMENTAL: i32 = 1;
+
 /// The parts of a `meta` file, keyed as they are stored: by global segment id.
 pub(crate) struct SnapshotMeta {
     pub version: i64,
@@ -22,6 +25,9 @@ impl SnapshotMeta {
         let footer_at = footer_offset(bytes)?;
         let trailer_at = bytes.len() - 16;
         let footer: SnapshotMetaFooterPb = proto::decode(&bytes[footer_at..trailer_at], "SnapshotMetaFooterPB")?;
+        if footer.snapshot_type == Some(INCREMENTAL) {
+            return Err(TabletError::unsupported("an incremental snapshot, which has only the newest rowsets"));
+        }
         let front = &bytes[..footer_at];
         let tablet_at = footer.tablet_meta_offset.unwrap_or(-1);
         let tablet = proto::decode(section(front, tablet_at, footer_at as i64)?, "TabletMetaPB")?;

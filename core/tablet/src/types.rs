@@ -2,6 +2,7 @@
 
 pub mod bitmap;
 pub(crate) mod cast;
+mod datetime;
 pub mod hll;
 pub mod number;
 pub(crate) mod parse;
@@ -12,7 +13,9 @@ pub mod text;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow_schema::{DataType, Field, Fields, TimeUnit};
+use arrow_array::{ArrayRef, ListArray, StructArray};
+use arrow_buffer::{NullBuffer, OffsetBuffer};
+use arrow_schema::{ArrowError, DataType, Field, Fields, TimeUnit};
 
 use crate::error::{Result, TabletError};
 use crate::schema::{Column, DecimalKind, LogicalType};
@@ -63,6 +66,16 @@ pub enum BitmapAs {
     Binary,
 }
 
+/// What MAP becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MapAs {
+    /// Map; a NULL key, which StarRocks allows and Arrow does not, is an error.
+    #[default]
+    Map,
+    /// List of structs of key and value, which holds every value.
+    Entries,
+}
+
 /// How rows are read. `Default` suits Parquet and DuckDB users.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadOptions {
@@ -72,6 +85,7 @@ pub struct ReadOptions {
     pub large_int: LargeIntAs,
     pub hll: HllAs,
     pub bitmap: BitmapAs,
+    pub map: MapAs,
 }
 
 impl Default for ReadOptions {
@@ -82,6 +96,7 @@ impl Default for ReadOptions {
             large_int: LargeIntAs::default(),
             hll: HllAs::default(),
             bitmap: BitmapAs::default(),
+            map: MapAs::default(),
         }
     }
 }
@@ -105,12 +120,17 @@ pub fn arrow_field(column: &Column, options: &ReadOptions) -> Result<Field> {
             BitmapAs::Binary => DataType::Binary,
         },
         LogicalType::Char(_) | LogicalType::Varchar(_) if options.text != TextAs::Binary => DataType::Utf8,
+        LogicalType::Map(key, value) if options.map == MapAs::Map => {
+            let entries = vec![child(key)?.with_nullable(false).with_name("key"), child(value)?.with_name("value")];
+            DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries.into()), false)), false)
+        }
         ty => arrow_type(ty, &child)?,
     };
     Ok(named(column, ty))
 }
 
-/// The Arrow field of a column as it is decoded and merged: text as bytes, sketches and LARGEINT as they are stored.
+/// The Arrow field of a column as it is decoded and merged: text as bytes, sketches and LARGEINT as they are stored, MAP as a list of its
+/// entries.
 pub(crate) fn stored_field(column: &Column) -> Result<Field> {
     Ok(named(column, arrow_type(&column.ty, &stored_field)?))
 }
@@ -139,11 +159,27 @@ pub(crate) fn arrow_type(ty: &LogicalType, child: &dyn Fn(&Column) -> Result<Fie
         LogicalType::Hll | LogicalType::Bitmap | LogicalType::Percentile => DataType::Binary,
         LogicalType::Array(element) => DataType::List(Arc::new(child(element)?)),
         LogicalType::Map(key, value) => {
-            let entries =
-                Fields::from(vec![child(key)?.with_nullable(false).with_name("key"), child(value)?.with_name("value")]);
-            DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries), false)), false)
+            let entries = Fields::from(vec![child(key)?.with_name("key"), child(value)?.with_name("value")]);
+            DataType::List(Arc::new(Field::new("entries", DataType::Struct(entries), false)))
         }
         LogicalType::Struct(fields) => DataType::Struct(fields.iter().map(child).collect::<Result<Vec<_>>>()?.into()),
         LogicalType::Unknown(name) => return Err(TabletError::unsupported(format!("type {name}"))),
     })
+}
+
+/// A MAP of type `ty` as it is decoded, of its keys and values and where each row's end.
+pub(crate) fn list_of_entries(
+    ty: &LogicalType,
+    columns: Vec<ArrayRef>,
+    offsets: OffsetBuffer<i32>,
+    nulls: Option<NullBuffer>,
+) -> Result<ArrayRef> {
+    let arrow = |e: ArrowError| TabletError::damaged(e.to_string());
+    let list = arrow_type(ty, &stored_field)?;
+    let DataType::List(field) = &list else { return Err(TabletError::damaged(format!("a MAP as {list}"))) };
+    let DataType::Struct(fields) = field.data_type() else {
+        return Err(TabletError::damaged(format!("a MAP as {list}")));
+    };
+    let entries = StructArray::try_new(fields.clone(), columns, None).map_err(arrow)?;
+    Ok(Arc::new(ListArray::try_new(field.clone(), offsets, Arc::new(entries), nulls).map_err(arrow)?))
 }

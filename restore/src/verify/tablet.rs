@@ -9,8 +9,8 @@ use crate::source::{Source, SourceFile, Stored};
 use starsnap_repository::md5::{self, Hasher};
 use starsnap_tablet::meta::{is_delta_columns, is_header};
 use starsnap_tablet::{
-    BitmapAs, ErrorKind, KeysType, ReadAt, ReadOptions, RowsetMeta, Segment, Tablet, TabletError, TabletMeta, bucket,
-    expected_files,
+    BitmapAs, ErrorKind, KeysType, MapAs, ReadAt, ReadOptions, RowsetMeta, Segment, Tablet, TabletError, TabletMeta,
+    bucket, expected_files,
 };
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -360,7 +360,7 @@ impl Look<'_> {
 
 /// Types that hold every value there is, as hashing asks for too: what StarRocks stores without looking is no damage.
 fn every_value() -> ReadOptions {
-    ReadOptions { bitmap: BitmapAs::Cardinality, ..bucket::read_options() }
+    ReadOptions { bitmap: BitmapAs::Cardinality, map: MapAs::Entries, ..bucket::read_options() }
 }
 
 fn encrypted_files(meta: &TabletMeta) -> HashSet<String> {

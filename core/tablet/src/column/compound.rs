@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int32Type;
-use arrow_array::{Array, ArrayRef, ListArray, MapArray, StructArray};
+use arrow_array::{Array, ArrayRef, ListArray, StructArray};
 use arrow_buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType, FieldRef, Fields};
 
 use crate::error::{Result, TabletError, Within};
 use crate::proto::segment::ColumnMetaPb;
 use crate::schema::{Column, LogicalType};
-use crate::types::stored_field;
+use crate::types::{list_of_entries, stored_field};
 
 use super::{ColumnReader, Context, open, read_null_flags};
 
@@ -70,31 +70,28 @@ pub(super) fn array(context: &Context, meta: &ColumnMetaPb, element: &Column) ->
 pub(super) fn map(context: &Context, meta: &ColumnMetaPb, key: &Column, value: &Column) -> Result<Reader> {
     let nulls = null_flags(context, meta, 2)?;
     let sizes = open_helper(context, meta, 2 + usize::from(nulls.is_some()), "sizes")?;
-    let column = Column { ty: LogicalType::Map(key.clone().into(), value.clone().into()), ..key.clone() };
-    let field = stored_field(&column)?;
-    let DataType::Map(entries, _) = field.data_type() else {
-        return Err(TabletError::unsupported("a MAP that is none"));
-    };
-    let max_elements = match entries.data_type() {
-        DataType::Struct(fields) => max_elements(fields.iter().map(|field| field.data_type())),
-        _ => 0,
-    };
+    let fields = [stored_field(key)?, stored_field(value)?];
+    let max_elements = max_elements(fields.iter().map(|field| field.data_type()));
     Ok(Box::new(MapReader {
         key: open_elements(context, meta, 0, key)?,
         value: open_elements(context, meta, 1, value)?,
         rows: Repeated { nulls, sizes, max_elements },
-        entries: entries.clone(),
+        ty: LogicalType::Map(key.clone().into(), value.clone().into()),
     }))
 }
 
 /// Opens a STRUCT: its fields, then null flags if it is nullable.
 pub(super) fn structure(context: &Context, meta: &ColumnMetaPb, fields: &[Column]) -> Result<Reader> {
-    let nulls = null_flags(context, meta, fields.len())?;
-    let stored = meta.children_columns.len() - usize::from(nulls.is_some()).min(meta.children_columns.len());
-    if stored != fields.len() {
+    let last = meta.children_columns.len().checked_sub(1);
+    let nulls = null_flags(context, meta, last.unwrap_or(0))?;
+    let stored = meta.children_columns.len() - usize::from(nulls.is_some());
+    let places: Vec<_> = fields.iter().enumerate().filter_map(|(at, f)| super::struct_child(meta, f, at)).collect();
+    let by_id = fields.iter().any(|field| super::has_field_ids(meta, field));
+    // Without ids, a field that only one side has cannot be told from the others.
+    if places.len() != fields.len() || !by_id && stored != fields.len() {
         return Err(TabletError::unsupported(format!("{stored} stored fields, where the schema has {}", fields.len())));
     }
-    let readers = fields.iter().enumerate().map(|(at, f)| open_child(context, meta, at, f)).collect::<Result<_>>()?;
+    let readers = fields.iter().zip(places).map(|(f, at)| open_child(context, meta, at, f)).collect::<Result<_>>()?;
     let fields = fields.iter().map(stored_field).collect::<Result<Vec<_>>>()?.into();
     Ok(Box::new(StructReader { readers, nulls, fields }))
 }
@@ -191,7 +188,7 @@ struct MapReader {
     key: Reader,
     value: Reader,
     rows: Repeated,
-    entries: FieldRef,
+    ty: LogicalType,
 }
 
 impl ColumnReader for MapReader {
@@ -199,15 +196,7 @@ impl ColumnReader for MapReader {
         let (offsets, nulls) = self.rows.read(rows)?;
         let keys = self.key.read(total(&offsets)).within(|| "key")?;
         let values = self.value.read(total(&offsets)).within(|| "value")?;
-        if keys.null_count() > 0 {
-            return Err(TabletError::unrepresentable("a MAP with a NULL key, which Arrow does not allow"));
-        }
-        let DataType::Struct(fields) = self.entries.data_type() else {
-            return Err(TabletError::unsupported("a MAP that is none"));
-        };
-        let entries = StructArray::try_new(fields.clone(), vec![keys, values], None).map_err(arrow)?;
-        let map = MapArray::try_new(self.entries.clone(), offsets, entries, nulls, false).map_err(arrow)?;
-        Ok(Arc::new(map))
+        list_of_entries(&self.ty, vec![keys, values], offsets, nulls)
     }
 
     fn skip(&mut self, rows: u64) -> Result<()> {

@@ -142,6 +142,8 @@ pub struct ColumnIndexMetaPb {
     pub bitmap_index: Option<BitmapIndexPb>,
     #[prost(message, optional, tag = "10")]
     pub bloom_filter_index: Option<BloomFilterIndexPb>,
+    #[prost(message, optional, tag = "11")]
+    pub builtin_inverted_index: Option<BuiltinInvertedIndexPb>,
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -204,6 +206,16 @@ pub struct BitmapIndexPb {
     pub dict_column: Option<IndexedColumnMetaPb>,
     #[prost(message, optional, tag = "4")]
     pub bitmap_column: Option<IndexedColumnMetaPb>,
+    #[prost(message, optional, tag = "5")]
+    pub ngram_dict_column: Option<IndexedColumnMetaPb>,
+    #[prost(message, optional, tag = "6")]
+    pub ngram_bitmap_column: Option<IndexedColumnMetaPb>,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct BuiltinInvertedIndexPb {
+    #[prost(message, optional, tag = "1")]
+    pub bitmap_index: Option<BitmapIndexPb>,
 }
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]

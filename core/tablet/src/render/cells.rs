@@ -11,9 +11,7 @@ use arrow_array::types::{
     Date32Type, Decimal128Type, Decimal256Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
     TimestampMicrosecondType, UInt64Type,
 };
-use arrow_array::{
-    Array, BinaryArray, BooleanArray, ListArray, MapArray, PrimitiveArray, RecordBatch, StringArray, StructArray,
-};
+use arrow_array::{Array, BinaryArray, BooleanArray, ListArray, PrimitiveArray, RecordBatch, StringArray, StructArray};
 use arrow_buffer::NullBuffer;
 use arrow_schema::{DataType, Field, TimeUnit};
 use base64::Engine as _;
@@ -53,7 +51,8 @@ pub(super) enum Cells<'a> {
     Sketch(&'a BinaryArray),
     Bitmap(&'a ListArray, Box<Cells<'a>>),
     List(&'a ListArray, Box<Cells<'a>>),
-    Map(&'a MapArray, Box<[Cells<'a>; 2]>),
+    /// A list of entries: keys and values.
+    Map(&'a ListArray, Box<[Cells<'a>; 2]>),
     /// Each field with its name as a JSON string.
     Struct(&'a StructArray, Vec<(Vec<u8>, Cells<'a>)>),
 }
@@ -94,13 +93,13 @@ impl<'a> Cells<'a> {
             }
             DataType::Binary => array.as_binary_opt().map(Cells::Sketch),
             DataType::List(item) => match array.as_list_opt::<i32>() {
+                Some(list) if sql.starts_with("MAP<") => Cells::map(list)?,
                 Some(list) => {
                     let items = Box::new(Cells::of(item, list.values().as_ref())?);
                     Some(if sql == "BITMAP" { Cells::Bitmap(list, items) } else { Cells::List(list, items) })
                 }
                 None => None,
             },
-            DataType::Map(_, _) => array.as_map_opt().map(Cells::map).transpose()?.flatten(),
             DataType::Struct(fields) => match array.as_struct_opt() {
                 Some(content) => {
                     let columns = fields.iter().zip(content.columns());
@@ -121,13 +120,11 @@ impl<'a> Cells<'a> {
         })
     }
 
-    fn map(map: &'a MapArray) -> Result<Option<Cells<'a>>> {
-        let (DataType::Struct(fields), columns) = (map.entries().data_type(), map.entries().columns()) else {
-            return Ok(None);
-        };
-        let ([key, value], [keys, values]) = (&fields[..], columns) else { return Ok(None) };
+    fn map(list: &'a ListArray) -> Result<Option<Cells<'a>>> {
+        let Some(entries) = list.values().as_struct_opt() else { return Ok(None) };
+        let ([key, value], [keys, values]) = (&entries.fields()[..], entries.columns()) else { return Ok(None) };
         let entries = [Cells::of(key, keys.as_ref())?, Cells::of(value, values.as_ref())?];
-        Ok(Some(Cells::Map(map, Box::new(entries))))
+        Ok(Some(Cells::Map(list, Box::new(entries))))
     }
 
     fn array(&self) -> &'a dyn Array {
@@ -146,8 +143,7 @@ impl<'a> Cells<'a> {
             Cells::Decimal256(array, _) => *array,
             Cells::Digits(array) | Cells::Json(array) => *array,
             Cells::Text(array) | Cells::Varbinary(array) | Cells::Sketch(array) => *array,
-            Cells::Bitmap(array, _) | Cells::List(array, _) => *array,
-            Cells::Map(array, _) => *array,
+            Cells::Bitmap(array, _) | Cells::List(array, _) | Cells::Map(array, _) => *array,
             Cells::Struct(array, _) => *array,
         }
     }
@@ -283,7 +279,7 @@ fn list_items(array: &ListArray, items: &Cells<'_>, row: usize, dialect: Dialect
     }
 }
 
-fn write_map(array: &MapArray, entries: &[Cells<'_>; 2], row: usize, dialect: Dialect, out: &mut Vec<u8>) {
+fn write_map(array: &ListArray, entries: &[Cells<'_>; 2], row: usize, dialect: Dialect, out: &mut Vec<u8>) {
     let (open, middle, close): (&[u8], u8, &[u8]) = match dialect {
         Dialect::Json => (b"[", b',', b"]"),
         Dialect::Csv => (b"", b':', b""),

@@ -3,10 +3,9 @@
 
 use super::{CsvOptions, TextFormat};
 use crate::types::TYPE_METADATA;
-use arrow_array::builder::{BinaryBuilder, Int32Builder, MapBuilder};
 use arrow_array::types::Int32Type;
 use arrow_array::{
-    ArrayRef, BinaryArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int32Array, ListArray,
+    Array as _, ArrayRef, BinaryArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int32Array, ListArray,
     RecordBatch, StringArray, StructArray, TimestampMicrosecondArray, UInt64Array,
 };
 use arrow_schema::{DataType, Field, Schema};
@@ -115,17 +114,21 @@ fn values_stand_within_others() {
         Arc::new(values),
         None,
     );
-    let mut map = MapBuilder::new(None, BinaryBuilder::new(), Int32Builder::new()).with_keys_field(
-        Field::new("keys", DataType::Binary, false)
-            .with_metadata([(TYPE_METADATA.to_owned(), "VARCHAR(9)".to_owned())]),
+    let varchar = [(TYPE_METADATA.to_owned(), "VARCHAR(9)".to_owned())];
+    let keys = BinaryArray::from(vec![Some(&b"k,1"[..]), Some(b"k2"), None]);
+    let entries = StructArray::from(vec![
+        (Arc::new(Field::new("key", DataType::Binary, true).with_metadata(varchar.into())), Arc::new(keys) as ArrayRef),
+        (
+            Arc::new(Field::new("value", DataType::Int32, true)),
+            Arc::new(Int32Array::from(vec![Some(7), None, Some(9)])) as ArrayRef,
+        ),
+    ]);
+    let map = ListArray::new(
+        Arc::new(Field::new("entries", entries.data_type().clone(), false)),
+        arrow_buffer::OffsetBuffer::new(vec![0, 3, 3, 3].into()),
+        Arc::new(entries),
+        Some(vec![true, true, false].into()),
     );
-    map.keys().append_value("k,1");
-    map.values().append_value(7);
-    map.keys().append_value("k2");
-    map.values().append_null();
-    map.append(true).unwrap();
-    map.append(true).unwrap();
-    map.append(false).unwrap();
     let structure = StructArray::from(vec![(
         Arc::new(Field::new("a \"b\"", DataType::Int32, true)),
         Arc::new(Int32Array::from(vec![Some(1), None, Some(3)])) as ArrayRef,
@@ -133,17 +136,17 @@ fn values_stand_within_others() {
     let one = batch(vec![
         ("ARRAY<INT>", Arc::new(list)),
         ("BITMAP", Arc::new(bitmap)),
-        ("MAP<VARCHAR(9),INT>", Arc::new(map.finish())),
+        ("MAP<VARCHAR(9),INT>", Arc::new(map)),
         ("STRUCT<a INT>", Arc::new(structure)),
     ]);
     let expected = "\
-{\"c0\":[1,null],\"c1\":[1,18446744073709551615],\"c2\":[[\"k,1\",7],[\"k2\",null]],\"c3\":{\"a \\\"b\\\"\":1}}
+{\"c0\":[1,null],\"c1\":[1,18446744073709551615],\"c2\":[[\"k,1\",7],[\"k2\",null],[null,9]],\"c3\":{\"a \\\"b\\\"\":1}}
 {\"c0\":[],\"c1\":[],\"c2\":[],\"c3\":{\"a \\\"b\\\"\":null}}
 {\"c0\":null,\"c1\":[],\"c2\":null,\"c3\":{\"a \\\"b\\\"\":3}}
 ";
     assert_eq!(text(&TextFormat::JsonLines, &one), expected);
     let expected = "\
-\"[1,null]\",\"1,18446744073709551615\",\"{\"\"k,1\"\":7,\"\"k2\"\":null}\",\"{\"\"a \\\"\"b\\\"\"\"\":1}\"
+\"[1,null]\",\"1,18446744073709551615\",\"{\"\"k,1\"\":7,\"\"k2\"\":null,null:9}\",\"{\"\"a \\\"\"b\\\"\"\"\":1}\"
 [],,{},\"{\"\"a \\\"\"b\\\"\"\"\":null}\"
 \\N,,\\N,\"{\"\"a \\\"\"b\\\"\"\"\":3}\"
 ";

@@ -50,7 +50,7 @@ impl TabletSchema {
 
 impl Column {
     /// A part of a nested type.
-    fn child(name: String, ty: LogicalType) -> Column {
+    pub(crate) fn child(name: String, ty: LogicalType) -> Column {
         Column {
             unique_id: -1,
             name,

@@ -28,7 +28,7 @@ pub struct ColumnDescription {
     pub expanded: Option<u64>,
     pub dictionary: bool,
     pub zone_map: Option<ZoneDescription>,
-    /// `ordinal`, `zone map`, `bloom filter`, `bitmap`.
+    /// `ordinal`, `zone map`, `bloom filter`, `bitmap`, `inverted`.
     pub indexes: Vec<&'static str>,
     pub children: Vec<ColumnDescription>,
 }
@@ -64,6 +64,7 @@ impl Segment {
                 index(found.zone_map_index.is_some(), "zone map"),
                 index(found.bloom_filter_index.is_some(), "bloom filter"),
                 index(found.bitmap_index.is_some(), "bitmap"),
+                index(found.builtin_inverted_index.is_some(), "inverted"),
             ]
         });
         let zones = meta.indexes.iter().find_map(|found| found.zone_map_index.as_ref());

@@ -64,9 +64,12 @@ impl Verify<'_> {
         if let Some(zones) = index.zone_map_index.as_ref().and_then(|z| z.page_zone_maps) {
             self.indexed(&zones).within(|| "zone maps")?;
         }
-        if let Some(bitmap) = index.bitmap_index {
-            for part in bitmap.dict_column.iter().chain(&bitmap.bitmap_column) {
-                self.indexed(part).within(|| "bitmap index")?;
+        let inverted = index.builtin_inverted_index.and_then(|inverted| inverted.bitmap_index);
+        for (bitmap, name) in [(index.bitmap_index, "bitmap index"), (inverted, "inverted index")] {
+            let Some(bitmap) = bitmap else { continue };
+            let ngrams = bitmap.ngram_dict_column.iter().chain(&bitmap.ngram_bitmap_column);
+            for part in bitmap.dict_column.iter().chain(&bitmap.bitmap_column).chain(ngrams) {
+                self.indexed(part).within(|| name)?;
             }
         }
         if let Some(filters) = index.bloom_filter_index.and_then(|b| b.bloom_filter) {

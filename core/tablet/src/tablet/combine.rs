@@ -62,13 +62,20 @@ fn combiner(column: &Column, aggregation: &Aggregation) -> Result<Box<dyn Combin
             let ty = stored_field(column)?.data_type().clone();
             let converter = RowConverter::new(vec![SortField::new(ty)]).map_err(arrow)?;
             let max = column.aggregation == Aggregation::Max;
-            Ok(Box::new(Extreme { converter, max, comparable: Vec::new(), places: Vec::new() }))
+            Ok(Box::new(Extreme { converter, max, comparable: Vec::new(), places: Vec::new(), best_is_nan: false }))
         }
         Aggregation::Sum => sum(column),
         Aggregation::HllUnion => Ok(Box::new(Sketches::<Hll>::default())),
         Aggregation::BitmapUnion => Ok(Box::new(Sketches::<RoaringTreemap>::default())),
         Aggregation::PercentileUnion => Ok(Box::new(Sketches::<Percentile>::default())),
-        other => Ok(Box::new(Single { name: format!("{other:?}"), places: Vec::new() })),
+        other => {
+            let name = match other {
+                Aggregation::StateUnion(function) => format!("the aggregate state of {function}"),
+                Aggregation::Other(name) => format!("aggregation {name}"),
+                _ => "no aggregation".to_owned(),
+            };
+            Ok(Box::new(Single { name, places: Vec::new() }))
+        }
     }
 }
 
@@ -116,8 +123,16 @@ struct Extreme {
     max: bool,
     /// The held batches in comparable form, as far as they were needed.
     comparable: Vec<Option<Rows>>,
-    /// For each key the best value so far, which is a NULL only while there is nothing else.
+    /// For each key the best value so far, which is a NULL only while there is nothing else, and no number only while there is none.
     places: Vec<Place>,
+    /// Of the current key.
+    best_is_nan: bool,
+}
+
+fn is_nan(array: &ArrayRef, row: usize) -> bool {
+    let double = |array: &PrimitiveArray<Float64Type>| array.is_valid(row) && array.value(row).is_nan();
+    let float = |array: &PrimitiveArray<Float32Type>| array.is_valid(row) && array.value(row).is_nan();
+    array.as_primitive_opt().is_some_and(double) || array.as_primitive_opt().is_some_and(float)
 }
 
 impl Extreme {
@@ -145,21 +160,25 @@ impl Combiner for Extreme {
     fn start(&mut self, array: &ArrayRef, place: Place) -> Result<()> {
         self.load(array, place.batch)?;
         self.places.push(place);
+        self.best_is_nan = is_nan(array, place.row);
         Ok(())
     }
 
     fn add(&mut self, array: &ArrayRef, place: Place) -> Result<()> {
         self.load(array, place.batch)?;
         let Some(&best) = self.places.last() else { return Ok(()) };
-        if array.is_null(place.row) {
+        if array.is_null(place.row) || (is_nan(array, place.row) && !self.is_null(best)) {
             return Ok(());
         }
         // NULL sorts first, so that it loses a MAX by itself; a MIN must be told.
         let better = if self.max {
-            self.row(place) > self.row(best)
+            self.best_is_nan || self.row(place) > self.row(best)
         } else {
-            self.is_null(best) || self.row(place) < self.row(best)
+            self.best_is_nan || self.is_null(best) || self.row(place) < self.row(best)
         };
+        if better {
+            self.best_is_nan = is_nan(array, place.row);
+        }
         if let Some(last) = self.places.last_mut().filter(|_| better) {
             *last = place;
         }

@@ -60,7 +60,7 @@ fn key_order(schema: &TabletSchema) -> Vec<usize> {
 impl Merge {
     /// Merges runs, oldest first.
     pub fn new(scan: &Scan, runs: Vec<Run>, batch_rows: usize) -> Result<Self> {
-        let schema = &scan.tablet.meta().schema;
+        let schema = &scan.schema;
         let order = key_order(schema);
         let find = |position: &usize| scan.positions.iter().position(|at| at == position);
         let keys: Vec<usize> = order.iter().filter_map(find).collect();

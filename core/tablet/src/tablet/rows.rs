@@ -11,7 +11,7 @@ use crate::filter::{Bound, Filter};
 use crate::meta::TabletMeta;
 use crate::predicate::DeletePredicate;
 use crate::rowset::RowsetMeta;
-use crate::schema::{KeysType, TabletSchema};
+use crate::schema::{Column, KeysType, LogicalType, TabletSchema};
 use crate::types::ReadOptions;
 
 use super::merge::Merge;
@@ -58,7 +58,7 @@ impl Tablet {
         let output = Output::new(schema, &columns, options)?;
         let runs = runs(&self.meta);
         let merges = matches!(schema.keys_type, KeysType::Unique | KeysType::Aggregate) && runs.len() > 1;
-        let predicates = delete_predicates(&self.meta)?;
+        let (scanned, predicates) = delete_predicates(&self.meta)?;
         let mut positions = columns.clone();
         let keys = (0..schema.columns.len()).filter(|&at| merges && schema.columns[at].is_key);
         let conditions = predicates.iter().flat_map(|p| &p.conditions).map(|c| c.column);
@@ -80,8 +80,8 @@ impl Tablet {
         let counts = Counts::default();
         counts.begin(&self.meta)?;
         let counting = counts.clone();
-        let scan =
-            Arc::new(Scan { tablet: self.clone(), positions, predicates, filter, size, parks, counts: counting });
+        let (tablet, schema) = (self.clone(), scanned);
+        let scan = Arc::new(Scan { tablet, schema, positions, predicates, filter, size, parks, counts: counting });
         let runs: Vec<_> = runs.into_iter().map(|segments| Run::new(scan.clone(), segments)).collect();
         let wanted = columns.len();
         let source = if merges {
@@ -118,18 +118,46 @@ fn runs(meta: &TabletMeta) -> Vec<Vec<(usize, usize)>> {
     runs
 }
 
-fn delete_predicates(meta: &TabletMeta) -> Result<Vec<DeletePredicate>> {
+/// The deletes, and the schema that their conditions speak of: the tablet's, and behind its columns those that were dropped since.
+fn delete_predicates(meta: &TabletMeta) -> Result<(TabletSchema, Vec<DeletePredicate>)> {
     let keyed = matches!(meta.schema.keys_type, KeysType::Unique | KeysType::Aggregate);
+    let mut schema = meta.schema.clone();
     let mut predicates = Vec::new();
-    let stored = |rowset: &RowsetMeta| rowset.delete_predicate.clone().map(|p| (p, rowset.start_version));
-    for (pb, version) in meta.rowsets.iter().filter_map(stored) {
-        let mut predicate = DeletePredicate::parse(&pb, version, &meta.schema)
+    for rowset in &meta.rowsets {
+        let Some(pb) = &rowset.delete_predicate else { continue };
+        let version = rowset.start_version;
+        let find = |name: &str| find_condition(name, rowset, meta, &mut schema);
+        let mut predicate = DeletePredicate::parse_with(pb, version, find)
             .within(|| format!("delete predicate of version {version}"))?;
         // Of merged rows only the key is certain before merging; StarRocks takes no notice of other conditions.
-        predicate.conditions.retain(|c| !keyed || meta.schema.columns.get(c.column).is_some_and(|c| c.is_key));
+        predicate.conditions.retain(|c| !keyed || schema.columns.get(c.column).is_some_and(|c| c.is_key));
         predicates.push(predicate);
     }
-    Ok(predicates)
+    Ok((schema, predicates))
+}
+
+/// The column that a condition means by `name`: that of the schema that the delete was stored with, if it says so, else the tablet's, else one
+/// of an older schema. One that the tablet no longer has is added to `schema`.
+fn find_condition(
+    name: &str,
+    rowset: &RowsetMeta,
+    meta: &TabletMeta,
+    schema: &mut TabletSchema,
+) -> Option<(usize, LogicalType)> {
+    let named = |of: &TabletSchema| of.columns.get(of.position(name)?).cloned();
+    let own = rowset.schema.as_ref().and_then(named);
+    let older = || meta.rowsets.iter().rev().filter_map(|r| r.schema.as_ref()).find_map(named);
+    let column = own.or_else(|| named(&meta.schema)).or_else(older)?;
+    let same = |c: &Column| c.unique_id == column.unique_id && (c.unique_id >= 0 || c.name == column.name);
+    let at = match schema.columns.iter().position(same) {
+        Some(at) => at,
+        None => {
+            // Rows that were written since it was dropped are no matter of the delete, whatever they hold.
+            schema.columns.push(Column { is_key: false, nullable: true, ..column });
+            schema.columns.len() - 1
+        }
+    };
+    schema.columns.get(at).map(|column| (at, column.ty.clone()))
 }
 
 impl Rows {

@@ -10,6 +10,7 @@ use crate::error::{Result, TabletError, Within};
 use crate::filter::Bound;
 use crate::predicate::DeletePredicate;
 use crate::rowset::RowsetMeta;
+use crate::schema::TabletSchema;
 
 use super::segment_rows::{BatchSize, Delta, SegmentRows, Test};
 use super::stats::Counts;
@@ -18,6 +19,8 @@ use super::{Tablet, prune};
 /// What all runs of one scan share.
 pub(super) struct Scan {
     pub tablet: Tablet,
+    /// The tablet's, and behind its columns those that only deletes still speak of.
+    pub schema: TabletSchema,
     /// Schema positions of the columns that are read, in the order of the arrays.
     pub positions: Vec<usize>,
     pub predicates: Vec<DeletePredicate>,
@@ -101,7 +104,7 @@ impl Current {
         let deltas = open_deltas(scan, rowset, segment)?;
         let written = rowset.schema.as_ref().unwrap_or(&meta.schema);
         let pages = &scan.counts.pages;
-        let rows = SegmentRows::open(&opened, &deltas, &meta.schema, written, &scan.positions, scan.size, pages);
+        let rows = SegmentRows::open(&opened, &deltas, &scan.schema, written, &scan.positions, scan.size, pages);
         let deleted = rowset.segments.get(segment).and_then(|s| s.delete_vector.clone());
         if let Some(last) = deleted.as_ref().and_then(|d| d.rows.max())
             && u64::from(last) >= opened.num_rows()
@@ -113,7 +116,7 @@ impl Current {
         let mut left = opened.num_rows();
         if let Some(filter) = &scan.filter {
             let replaced = |id| deltas.iter().any(|d| d.column_unique_ids.contains(&id));
-            let ranges = prune::ranges(&opened, &meta.schema, written, filter, &replaced);
+            let ranges = prune::ranges(&opened, &scan.schema, written, filter, &replaced);
             let ranges = ranges.within(|| name.clone())?;
             left = ranges.iter().map(|range| range.end - range.start).sum();
             rows.keep(ranges);
@@ -163,7 +166,7 @@ pub(super) fn filter_arrays(arrays: &[ArrayRef], keep: Vec<bool>) -> Result<Vec<
 
 /// Opens those delta files of a segment that have a column that is read, newest first.
 fn open_deltas(scan: &Scan, rowset: &RowsetMeta, segment: usize) -> Result<Vec<Delta>> {
-    let schema = &scan.tablet.meta.schema;
+    let schema = &scan.schema;
     let wanted =
         |id: &u32| scan.positions.iter().any(|&at| schema.columns.get(at).is_some_and(|c| c.unique_id as u32 == *id));
     let groups = rowset.segments.get(segment).map_or(&[][..], |s| &s.delta_columns);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::*;
-use arrow_array::{Array, ArrayRef, BinaryArray, ListArray, MapArray, PrimitiveArray, StructArray, new_null_array};
+use arrow_array::{Array, ArrayRef, BinaryArray, ListArray, PrimitiveArray, StructArray, new_null_array};
 use arrow_buffer::i256;
 use arrow_schema::DataType;
 
@@ -12,7 +12,7 @@ use crate::error::{Result, TabletError, Within};
 use crate::schema::{Column, DecimalKind, LogicalType};
 
 use super::number::{MICROS_PER_DAY, ZERO_DATE};
-use super::{parse, stored_field, text};
+use super::{list_of_entries, parse, stored_field, text};
 
 /// Whether values of one type are those of the other without any change.
 pub(crate) fn same(from: &LogicalType, to: &LogicalType) -> bool {
@@ -22,13 +22,19 @@ pub(crate) fn same(from: &LogicalType, to: &LogicalType) -> bool {
         (Array(a), Array(b)) => same_child(a, b),
         (Map(ak, av), Map(bk, bv)) => same_child(ak, bk) && same_child(av, bv),
         (Struct(a), Struct(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.name == b.name && same_child(a, b))
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.name == b.name && same_field(a, b) && same_child(a, b))
         }
         (Decimal { scale: a, precision: p, kind: k }, Decimal { scale: b, precision: q, kind: l }) => {
             a == b && p == q && (*k == DecimalKind::D256) == (*l == DecimalKind::D256)
         }
         _ => from == to,
     }
+}
+
+/// Whether two fields of a STRUCT are one: since 3.3 they have ids, so that a field can be dropped and another of its name be added.
+fn same_field(a: &Column, b: &Column) -> bool {
+    let known = a.unique_id >= 0 && b.unique_id >= 0;
+    a.name.eq_ignore_ascii_case(&b.name) && (!known || a.unique_id == b.unique_id)
 }
 
 fn same_child(a: &Column, b: &Column) -> bool {
@@ -174,7 +180,7 @@ fn texts(array: &ArrayRef, from: &LogicalType) -> Option<Vec<Option<String>>> {
 }
 
 fn from_text(array: &ArrayRef, to: &LogicalType) -> Result<ArrayRef> {
-    let to_type = stored_field(&element("", to))?.data_type().clone();
+    let to_type = stored_field(&Column::child(String::new(), to.clone()))?.data_type().clone();
     let null = new_null_array(&to_type, 1);
     let mut values = Vec::with_capacity(array.len());
     for row in 0..array.len() {
@@ -193,22 +199,6 @@ fn from_text(array: &ArrayRef, to: &LogicalType) -> Result<ArrayRef> {
     arrow_select::concat::concat(&values).map_err(|e| TabletError::damaged(e.to_string()))
 }
 
-fn element(name: &str, ty: &LogicalType) -> Column {
-    Column {
-        unique_id: -1,
-        name: name.to_owned(),
-        ty: ty.clone(),
-        is_key: false,
-        aggregation: crate::schema::Aggregation::None,
-        nullable: true,
-        default_value: None,
-        auto_increment: false,
-        has_bitmap_index: false,
-        has_bloom_filter: false,
-        has_ngram_filter: false,
-    }
-}
-
 fn arrow(e: arrow_schema::ArrowError) -> TabletError {
     TabletError::damaged(e.to_string())
 }
@@ -221,16 +211,12 @@ fn cast_list(array: &ArrayRef, from: &Column, to: &Column) -> Result<ArrayRef> {
 }
 
 fn cast_map(array: &ArrayRef, from: (&Column, &Column), to: (&Column, &Column)) -> Result<ArrayRef> {
-    let map = array.as_map_opt().ok_or_else(|| TabletError::damaged("a MAP that is none"))?;
+    let none = || TabletError::damaged("a MAP that is none");
+    let list = array.as_list_opt::<i32>().ok_or_else(none)?;
+    let [keys, values] = list.values().as_struct_opt().ok_or_else(none)?.columns() else { return Err(none()) };
+    let columns = vec![cast(keys, &from.0.ty, &to.0.ty)?, cast(values, &from.1.ty, &to.1.ty)?];
     let ty = LogicalType::Map(Box::new(to.0.clone()), Box::new(to.1.clone()));
-    let field = stored_field(&element("", &ty))?;
-    let DataType::Map(entries, _) = field.data_type() else { return Err(TabletError::damaged("a MAP that is none")) };
-    let DataType::Struct(fields) = entries.data_type() else { return Err(TabletError::damaged("a MAP that is none")) };
-    let keys = cast(map.keys(), &from.0.ty, &to.0.ty)?;
-    let values = cast(map.values(), &from.1.ty, &to.1.ty)?;
-    let content = StructArray::try_new(fields.clone(), vec![keys, values], None).map_err(arrow)?;
-    let map = MapArray::try_new(entries.clone(), map.offsets().clone(), content, map.nulls().cloned(), false);
-    Ok(Arc::new(map.map_err(arrow)?))
+    list_of_entries(&ty, columns, list.offsets().clone(), list.nulls().cloned())
 }
 
 fn cast_struct(array: &ArrayRef, from: &[Column], to: &[Column]) -> Result<ArrayRef> {
@@ -238,9 +224,7 @@ fn cast_struct(array: &ArrayRef, from: &[Column], to: &[Column]) -> Result<Array
     let mut columns = Vec::with_capacity(to.len());
     let mut fields = Vec::with_capacity(to.len());
     for column in to {
-        let by_id = |f: &&Column| column.unique_id >= 0 && f.unique_id == column.unique_id;
-        let by_name = |f: &&Column| f.name.eq_ignore_ascii_case(&column.name);
-        let at = from.iter().position(|f| by_id(&f)).or_else(|| from.iter().position(|f| by_name(&f)));
+        let at = from.iter().position(|f| same_field(f, column));
         let field = stored_field(column)?;
         columns.push(match at.and_then(|at| Some((structure.columns().get(at)?, from.get(at)?))) {
             Some((values, from)) => cast(values, &from.ty, &column.ty).within(|| column.name.clone())?,

@@ -141,13 +141,15 @@ fn estimate(registers: &[u8]) -> i64 {
         zeros += u32::from(register == 0);
     }
     let raw = f64::from(alpha * m * m * (1.0 / sum));
-    let m = f64::from(m);
-    if raw <= m * 2.5 && zeros != 0 {
-        return (m * (m / f64::from(zeros)).ln() + 0.5) as i64;
+    if raw <= f64::from(m) * 2.5 && zeros != 0 {
+        // In single precision, which decides about the last digit.
+        return (f64::from(m * (m / zeros as f32).ln()) + 0.5) as i64;
     }
     if raw < 72_000.0 {
-        let bias =
-            5.9119e-18 * raw.powi(4) - 1.4253e-12 * raw.powi(3) + 1.2940e-7 * raw.powi(2) - 5.2921e-3 * raw + 83.3216;
+        let bias = 5.9119 * 1.0e-18 * (raw * raw * raw * raw) - 1.4253 * 1.0e-12 * (raw * raw * raw)
+            + 1.2940 * 1.0e-7 * (raw * raw)
+            - 5.2921 * 1.0e-3 * raw
+            + 83.3216;
         return (raw - raw * (bias / 100.0) + 0.5) as i64;
     }
     (raw + 0.5) as i64

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::types::*;
 use arrow_array::{
-    Array, ArrayRef, BinaryArray, BooleanArray, Decimal128Array, Decimal256Array, ListArray, MapArray, PrimitiveArray,
+    Array, ArrayRef, BinaryArray, BooleanArray, Decimal128Array, Decimal256Array, ListArray, PrimitiveArray,
     StringArray, StructArray, new_empty_array, new_null_array,
 };
 use arrow_buffer::{OffsetBuffer, i256};
@@ -14,8 +14,8 @@ use crate::error::{Result, TabletError};
 use crate::json;
 use crate::schema::{DecimalKind, LogicalType};
 
-use super::number::{MICROS_PER_DAY, days_from_civil};
-use super::{arrow_type, stored_field};
+use super::number::MICROS_PER_DAY;
+use super::{arrow_type, datetime, list_of_entries, stored_field};
 
 /// An array of one value, which `text` stands for in a column of type `ty`.
 pub(crate) fn one(text: &[u8], ty: &LogicalType) -> Result<ArrayRef> {
@@ -42,8 +42,8 @@ fn one_or_none(text: &[u8], ty: &LogicalType) -> Result<Option<ArrayRef>> {
         LogicalType::LargeInt => string.parse::<i128>().ok().map(|v| decimal128(v, 38, 0)).transpose()?,
         LogicalType::Float => array::<Float32Type>(string.parse().ok()),
         LogicalType::Double => array::<Float64Type>(string.parse().ok()),
-        LogicalType::Date => array::<Date32Type>(datetime(string).map(|m| m.div_euclid(MICROS_PER_DAY) as i32)),
-        LogicalType::DateTime => array::<TimestampMicrosecondType>(datetime(string)),
+        LogicalType::Date => array::<Date32Type>(datetime::parse(string).map(|m| m.div_euclid(MICROS_PER_DAY) as i32)),
+        LogicalType::DateTime => array::<TimestampMicrosecondType>(datetime::parse(string)),
         LogicalType::Decimal { kind, precision, scale } => {
             let value = decimal(string, u32::from(scale.unsigned_abs()));
             match (value, kind) {
@@ -93,13 +93,9 @@ fn nested(value: &serde_json::Value, ty: &LogicalType) -> Result<ArrayRef> {
         (LogicalType::Map(key, item), Value::Object(members)) => {
             let keys: Vec<_> = members.keys().map(|name| one(name.as_bytes(), &key.ty)).collect::<Result<_>>()?;
             let items: Vec<_> = members.values().map(|v| nested(v, &item.ty)).collect::<Result<_>>()?;
-            let DataType::Map(entries, _) = &data_type else { return Err(wrong()) };
-            let DataType::Struct(fields) = entries.data_type() else { return Err(wrong()) };
-            let types = fields.iter().map(|field| field.data_type());
-            let columns = types.zip([&keys, &items]).map(|(ty, values)| joined(values, ty)).collect::<Result<_>>()?;
-            let content = StructArray::try_new(fields.clone(), columns, None).map_err(arrow)?;
-            let map = MapArray::try_new(entries.clone(), one_list(members.len()), content, None, false);
-            Ok(Arc::new(map.map_err(arrow)?))
+            let types = [stored_field(key)?, stored_field(item)?];
+            let columns = types.iter().zip([&keys, &items]).map(|(field, values)| joined(values, field.data_type()));
+            list_of_entries(ty, columns.collect::<Result<_>>()?, one_list(members.len()), None)
         }
         (LogicalType::Struct(columns), Value::Object(members)) => {
             let find = |name: &str| members.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v);
@@ -157,57 +153,15 @@ pub(crate) fn decimal(text: &str, scale: u32) -> Option<i256> {
     Some(if negative { -value } else { value })
 }
 
-/// Microseconds since 1970 of `YYYY-MM-DD[ hh:mm:ss[.ffffff]]`.
-pub(crate) fn datetime(text: &str) -> Option<i64> {
-    let (date, time) = text.split_once([' ', 'T']).unwrap_or((text, ""));
-    let mut parts = date.splitn(3, '-');
-    let mut number = |max: i32| {
-        let part = parts.next()?;
-        let digits = !part.is_empty() && part.len() <= 4 && part.bytes().all(|b| b.is_ascii_digit());
-        part.parse::<i32>().ok().filter(|&n| digits && n <= max)
-    };
-    let (year, month, day) = (number(9999)?, number(12)?, number(31)?);
-    if month == 0 || day == 0 {
-        return None;
-    }
-    let mut micros = i64::from(days_from_civil(year, month, day)) * MICROS_PER_DAY;
-    if time.is_empty() {
-        return Some(micros);
-    }
-    let (clock, fraction) = time.split_once('.').unwrap_or((time, ""));
-    let units = clock.split(':').map(|p| p.parse::<i64>().ok()).collect::<Option<Vec<_>>>()?;
-    let [hour, minute, second] = units.as_slice() else { return None };
-    if !(0..24).contains(hour) || !(0..60).contains(minute) || !(0..60).contains(second) || fraction.len() > 6 {
-        return None;
-    }
-    micros += ((hour * 60 + minute) * 60 + second) * 1_000_000;
-    if !fraction.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    Some(micros + format!("{fraction:0<6}").parse::<i64>().ok()?)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
-    use crate::schema::{Aggregation, Column};
+    use crate::schema::Column;
     use arrow_array::cast::AsArray;
 
     fn column(name: &str, ty: LogicalType) -> Box<Column> {
-        Box::new(Column {
-            unique_id: -1,
-            name: name.into(),
-            ty,
-            is_key: false,
-            aggregation: Aggregation::None,
-            nullable: true,
-            default_value: None,
-            auto_increment: false,
-            has_bitmap_index: false,
-            has_bloom_filter: false,
-            has_ngram_filter: false,
-        })
+        Box::new(Column::child(name.into(), ty))
     }
 
     #[test]
@@ -220,9 +174,9 @@ mod tests {
 
         let map = LogicalType::Map(column("key", LogicalType::Int), column("value", list.clone()));
         let array = one(br#"{"7": [1], "8": null}"#, &map).unwrap();
-        let map_array = array.as_map();
-        assert_eq!(map_array.keys().as_primitive::<Int32Type>().values(), &[7, 8]);
-        assert!(map_array.values().is_null(1) && map_array.values().is_valid(0));
+        let entries = array.as_list::<i32>().values().as_struct();
+        assert_eq!(entries.column(0).as_primitive::<Int32Type>().values(), &[7, 8]);
+        assert!(entries.column(1).is_null(1) && entries.column(1).is_valid(0));
 
         let day = column("day", LogicalType::Date);
         let structure = LogicalType::Struct(vec![*column("t", LogicalType::Varchar(9)), *day, *column("m", map)]);

@@ -13,7 +13,7 @@ use crate::error::{Result, TabletError, Within};
 use crate::schema::{Column, LogicalType};
 
 use super::hll::Hll;
-use super::{BitmapAs, HllAs, LargeIntAs, ReadOptions, TextAs, arrow_field, bitmap};
+use super::{BitmapAs, HllAs, LargeIntAs, MapAs, ReadOptions, TextAs, arrow_field, bitmap};
 
 /// Whether a column is handed out exactly as it is decoded.
 fn unchanged(ty: &LogicalType, options: &ReadOptions) -> bool {
@@ -23,7 +23,9 @@ fn unchanged(ty: &LogicalType, options: &ReadOptions) -> bool {
         LogicalType::Hll => options.hll == HllAs::Binary,
         LogicalType::Bitmap => options.bitmap == BitmapAs::Binary,
         LogicalType::Array(element) => unchanged(&element.ty, options),
-        LogicalType::Map(key, value) => unchanged(&key.ty, options) && unchanged(&value.ty, options),
+        LogicalType::Map(key, value) => {
+            options.map == MapAs::Entries && unchanged(&key.ty, options) && unchanged(&value.ty, options)
+        }
         LogicalType::Struct(fields) => fields.iter().all(|f| unchanged(&f.ty, options)),
         _ => true,
     }
@@ -57,13 +59,12 @@ pub(crate) fn present(array: &ArrayRef, column: &Column, options: &ReadOptions) 
             Ok(Arc::new(list.map_err(arrow)?))
         }
         LogicalType::Map(key, value) => {
-            let map = array.as_map_opt().ok_or_else(other)?;
-            let field = arrow_field(column, options)?;
-            let (entries, fields) = map_fields(&field).ok_or_else(other)?;
-            let columns = vec![present(map.keys(), key, options)?, present(map.values(), value, options)?];
-            let content = StructArray::try_new(fields, columns, None).map_err(arrow)?;
-            let map = MapArray::try_new(entries, map.offsets().clone(), content, map.nulls().cloned(), false);
-            Ok(Arc::new(map.map_err(arrow)?))
+            let list = array.as_list_opt::<i32>().ok_or_else(other)?;
+            let [keys, values] = list.values().as_struct_opt().ok_or_else(other)?.columns() else {
+                return Err(other());
+            };
+            let columns = vec![present(keys, key, options)?, present(values, value, options)?];
+            entries(list, columns, arrow_field(column, options)?.data_type(), keys.null_count())
         }
         LogicalType::Struct(fields) => {
             let structure = array.as_struct_opt().ok_or_else(other)?;
@@ -79,10 +80,25 @@ pub(crate) fn present(array: &ArrayRef, column: &Column, options: &ReadOptions) 
     }
 }
 
-fn map_fields(field: &Field) -> Option<(arrow_schema::FieldRef, arrow_schema::Fields)> {
-    let DataType::Map(entries, _) = field.data_type() else { return None };
-    let DataType::Struct(fields) = entries.data_type() else { return None };
-    Some((entries.clone(), fields.clone()))
+/// The entries of `list`, keys and values, as `ty`: a map, or a list again.
+fn entries(list: &ListArray, columns: Vec<ArrayRef>, ty: &DataType, null_keys: usize) -> Result<ArrayRef> {
+    let (DataType::Map(field, _) | DataType::List(field)) = ty else {
+        return Err(TabletError::damaged(format!("a MAP as {ty}")));
+    };
+    let DataType::Struct(fields) = field.data_type() else {
+        return Err(TabletError::damaged(format!("a MAP as {ty}")));
+    };
+    let is_map = matches!(ty, DataType::Map(..));
+    if is_map && null_keys > 0 {
+        let reason = "a MAP with a NULL key, which Arrow and Parquet do not allow; read MAP as a list of its entries";
+        return Err(TabletError::unrepresentable(reason));
+    }
+    let content = StructArray::try_new(fields.clone(), columns, None).map_err(arrow)?;
+    let (offsets, nulls) = (list.offsets().clone(), list.nulls().cloned());
+    if is_map {
+        return Ok(Arc::new(MapArray::try_new(field.clone(), offsets, content, nulls, false).map_err(arrow)?));
+    }
+    Ok(Arc::new(ListArray::try_new(field.clone(), offsets, Arc::new(content), nulls).map_err(arrow)?))
 }
 
 fn text(array: &BinaryArray, wanted: TextAs) -> Result<ArrayRef> {

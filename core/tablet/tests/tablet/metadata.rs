@@ -4,7 +4,9 @@ use super::common;
 use std::fs;
 use std::path::Path;
 
-use starsnap_tablet::{KeysType, TabletMeta, expected_files};
+use prost::Message as _;
+use starsnap_tablet::proto::tablet::SnapshotMetaFooterPb;
+use starsnap_tablet::{ErrorKind, KeysType, TabletMeta, expected_files};
 
 /// Values of `key: value` lines at the top level or in the named block of a protobuf text.
 fn text_values(text: &str, key: &str) -> Vec<String> {
@@ -178,4 +180,27 @@ fn damaged_snapshot_metas_do_not_panic() {
             let _ = TabletMeta::from_snapshot_meta(&changed);
         }
     }
+}
+
+/// It would look like a tablet of a few rows.
+#[test]
+fn incremental_snapshots_are_refused() {
+    let mut seen = 0;
+    for case in common::cases() {
+        let (name, bytes) = case.metadata();
+        if name != "meta" {
+            continue;
+        }
+        let at = u64::from_be_bytes(bytes[bytes.len() - 16..][..8].try_into().unwrap()) as usize;
+        let mut footer = SnapshotMetaFooterPb::decode(&bytes[at..bytes.len() - 16]).unwrap();
+        footer.snapshot_type = Some(1);
+        let mut changed = [&bytes[..at], &footer.encode_to_vec()].concat();
+        let len = changed.len() as u64 + 16;
+        changed.extend_from_slice(&(at as u64).to_be_bytes());
+        changed.extend_from_slice(&len.to_be_bytes());
+        let error = TabletMeta::from_snapshot_meta(&changed).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{case}: {error}");
+        seen += 1;
+    }
+    assert!(seen > 2);
 }

@@ -122,6 +122,17 @@ fn json_items_that_overlap_are_refused() {
     assert!(json::text::write(&value, &mut Vec::new()).is_err());
 }
 
+/// The estimate is made in single precision, which now and then decides about its last digit.
+#[test]
+fn sketches_estimate_as_starrocks_does() {
+    for (zeros, estimate) in [(15_578, 826), (9_289, 9_298), (4_479, 21_249), (123, 80_149)] {
+        let mut sketch = vec![1; 1 + 16_384];
+        sketch[0] = 3;
+        sketch[1..=zeros].fill(0);
+        assert_eq!(hll::Hll::parse(&sketch).unwrap().cardinality(), estimate, "{zeros} empty registers");
+    }
+}
+
 /// The layout of prefix pages, written down again from its description: every sixteenth string stands in full.
 fn prefix_page(strings: &[Vec<u8>]) -> Vec<u8> {
     fn varint(mut n: usize, out: &mut Vec<u8>) {

@@ -87,6 +87,11 @@ fn bound(text: &[u8], ty: &LogicalType) -> Option<ArrayRef> {
             let array = Decimal128Array::from(vec![value]).with_precision_and_scale(*precision, *scale).ok()?;
             Some(Arc::new(array))
         }
+        LogicalType::Date | LogicalType::DateTime => {
+            // Years of the old types are not filled up, and those of two digits would be read as others.
+            let year = text.iter().position(|&b| b == b'-')?;
+            parse::one(&[b"0000".get(year..).unwrap_or_default(), text].concat(), ty).ok()
+        }
         LogicalType::Varchar(_)
         | LogicalType::Boolean
         | LogicalType::TinyInt
@@ -94,8 +99,6 @@ fn bound(text: &[u8], ty: &LogicalType) -> Option<ArrayRef> {
         | LogicalType::Int
         | LogicalType::BigInt
         | LogicalType::LargeInt
-        | LogicalType::Date
-        | LogicalType::DateTime
         | LogicalType::Decimal { .. } => parse::one(text, ty).ok().filter(|a| a.is_valid(0)),
         _ => None,
     }
