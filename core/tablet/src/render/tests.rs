@@ -117,7 +117,7 @@ fn values_stand_within_others() {
     let varchar = [(TYPE_METADATA.to_owned(), "VARCHAR(9)".to_owned())];
     let keys = BinaryArray::from(vec![Some(&b"k,1"[..]), Some(b"k2"), None]);
     let entries = StructArray::from(vec![
-        (Arc::new(Field::new("key", DataType::Binary, true).with_metadata(varchar.into())), Arc::new(keys) as ArrayRef),
+        (Arc::new(Field::new("key", DataType::Binary, true).with_metadata(varchar)), Arc::new(keys) as ArrayRef),
         (
             Arc::new(Field::new("value", DataType::Int32, true)),
             Arc::new(Int32Array::from(vec![Some(7), None, Some(9)])) as ArrayRef,
