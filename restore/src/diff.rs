@@ -38,7 +38,7 @@ impl DiffSource {
     /// What `text` names: a path into a repository or a directory, as for an export, but for tablets.
     pub async fn resolve(text: &str, access: &Access, cache: Option<&IndexCache>) -> Result<DiffSource> {
         let resolved = ExportSource::resolve(text, access, cache).await.map_err(|mut error| {
-            if error.action == "export from" {
+            if error.action == "read rows from" {
                 error.action = "compare";
             }
             error

@@ -67,7 +67,7 @@ fn statements_in_a_mount_are_those_that_starrocks_printed() {
     // names each kind of them and compares the rest of their statements.
     let (location, labels) = gallery::repository(&world);
     let mount = world.mount(&location);
-    for (folder, least) in [("sr35/gallery", 200), ("sr35/extras", 80)] {
+    for (folder, least) in [("sr35/gallery", 115), ("sr35/extras", 95)] {
         let label = labels.iter().find_map(|label| label.strip_prefix(&format!("{folder} "))).unwrap();
         let blocks = printed(&fixtures().join("catalogs").join(folder));
         let (same, all, first) = compare(&mount.path(&format!("{label}/latest")), &blocks);
