@@ -71,67 +71,48 @@ fn next_block<'a>(stream: &mut &'a [u8]) -> Result<&'a [u8]> {
 
 /// Turns bit planes back into elements. Plane 8·b+k holds bit k of byte b of every element, eight elements to a byte.
 fn unshuffle(planes: &[u8], out: &mut [u8], element: usize) -> Result<()> {
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has the instructions that the function is compiled to, as was just seen.
-        return unsafe { unshuffle_avx2(planes, out, element) };
-    }
-    unshuffle_portable(planes, out, element)
-}
-
-/// Loops over arrays of a vector register's length become instructions of whole registers. With sixteen bytes, any processor has them.
-fn unshuffle_portable(planes: &[u8], out: &mut [u8], element: usize) -> Result<()> {
-    unshuffle_lanes::<16>(planes, out, element)
-}
-
-/// The same code, compiled for processors with registers of twice that length.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn unshuffle_avx2(planes: &[u8], out: &mut [u8], element: usize) -> Result<()> {
-    unshuffle_lanes::<32>(planes, out, element)
-}
-
-/// Works on `L` groups of eight elements at once.
-#[inline(always)]
-fn unshuffle_lanes<const L: usize>(planes: &[u8], out: &mut [u8], element: usize) -> Result<()> {
     match element {
-        1 => unshuffle_elements::<1, L>(planes, out),
-        2 => unshuffle_elements::<2, L>(planes, out),
-        3 => unshuffle_elements::<3, L>(planes, out),
-        4 => unshuffle_elements::<4, L>(planes, out),
-        8 => unshuffle_elements::<8, L>(planes, out),
-        12 => unshuffle_elements::<12, L>(planes, out),
-        16 => unshuffle_elements::<16, L>(planes, out),
-        32 => unshuffle_elements::<32, L>(planes, out),
+        1 => unshuffle_elements::<1>(planes, out),
+        2 => unshuffle_elements::<2>(planes, out),
+        3 => unshuffle_elements::<3>(planes, out),
+        4 => unshuffle_elements::<4>(planes, out),
+        8 => unshuffle_elements::<8>(planes, out),
+        12 => unshuffle_elements::<12>(planes, out),
+        16 => unshuffle_elements::<16>(planes, out),
+        32 => unshuffle_elements::<32>(planes, out),
         _ => return Err(TabletError::unsupported(format!("bitshuffle of elements of {element} bytes"))),
     }
     Ok(())
 }
 
-#[inline(always)]
-fn unshuffle_elements<const E: usize, const L: usize>(planes: &[u8], out: &mut [u8]) {
+/// So many groups of eight elements are worked on at once. Loops over arrays of this length become instructions of whole vector
+/// registers on any processor that has them, so that this needs neither `unsafe` nor a second way.
+const LANES: usize = 16;
+type Lanes = [u8; LANES];
+
+fn unshuffle_elements<const E: usize>(planes: &[u8], out: &mut [u8]) {
     let groups = out.len() / E / 8;
-    for (at, out) in out.chunks_mut(L * 8 * E).enumerate() {
+    for (at, out) in out.chunks_mut(LANES * 8 * E).enumerate() {
         // Byte b of element k of each group becomes row k·E+b.
-        let mut rows = [[[0; L]; E]; 8];
+        let mut rows = [[[0; LANES]; E]; 8];
         for byte in 0..E {
-            let mut eight = [[0; L]; 8];
+            let mut eight = [[0; LANES]; 8];
             for (plane, lanes) in eight.iter_mut().enumerate() {
-                let bits = &planes[(byte * 8 + plane) * groups..][at * L..groups];
+                let bits = &planes[(byte * 8 + plane) * groups..][at * LANES..groups];
                 match bits.first_chunk() {
                     Some(bits) => *lanes = *bits,
                     None => lanes[..bits.len()].copy_from_slice(bits),
                 }
             }
-            exchange::<1, L>(&mut eight, 0x55);
-            exchange::<2, L>(&mut eight, 0x33);
-            exchange::<4, L>(&mut eight, 0x0f);
+            exchange::<1>(&mut eight, 0x55);
+            exchange::<2>(&mut eight, 0x33);
+            exchange::<4>(&mut eight, 0x0f);
             for (row, lanes) in rows.iter_mut().zip(eight) {
                 row[byte] = lanes;
             }
         }
         if E.is_power_of_two() {
-            let mut zipped = [[[0; L]; E]; 8];
+            let mut zipped = [[[0; LANES]; E]; 8];
             let (mut from, mut to) = (&mut rows, &mut zipped);
             for _ in 0..(8 * E).ilog2() {
                 zip(from.as_flattened(), to.as_flattened_mut());
@@ -150,7 +131,7 @@ fn unshuffle_elements<const E: usize, const L: usize>(planes: &[u8], out: &mut [
 
 /// One of the three steps that transpose the 8×8 bits of each lane: swaps blocks of `S` bits between rows `S` apart.
 #[inline(always)]
-fn exchange<const S: usize, const L: usize>(rows: &mut [[u8; L]; 8], mask: u8) {
+fn exchange<const S: usize>(rows: &mut [Lanes; 8], mask: u8) {
     for at in (0..8).filter(|at| at & S == 0) {
         let (mut low, mut high) = (rows[at], rows[at + S]);
         for (low, high) in low.iter_mut().zip(&mut high) {
@@ -165,13 +146,13 @@ fn exchange<const S: usize, const L: usize>(rows: &mut [[u8; L]; 8], mask: u8) {
 /// Shuffles the first half of the rows into the second, lane by lane. Done once per doubling of the number of rows, that makes
 /// lanes of rows: all rows' first lane, all rows' second lane, …
 #[inline(always)]
-fn zip<const L: usize>(from: &[[u8; L]], to: &mut [[u8; L]]) {
+fn zip(from: &[Lanes], to: &mut [Lanes]) {
     let (first, second) = from.split_at(from.len() / 2);
     for ((a, b), to) in first.iter().zip(second).zip(to.chunks_exact_mut(2)) {
-        let (mut low, mut high) = ([0; L], [0; L]);
-        for at in 0..L / 2 {
+        let (mut low, mut high) = ([0; LANES], [0; LANES]);
+        for at in 0..LANES / 2 {
             (low[2 * at], low[2 * at + 1]) = (a[at], b[at]);
-            (high[2 * at], high[2 * at + 1]) = (a[L / 2 + at], b[L / 2 + at]);
+            (high[2 * at], high[2 * at + 1]) = (a[LANES / 2 + at], b[LANES / 2 + at]);
         }
         (to[0], to[1]) = (low, high);
     }
@@ -211,11 +192,9 @@ mod tests {
             let from = planes.len() - planes.len() * zeros / 4;
             planes[from..].fill(0);
             let wanted = model(&planes, element);
-            for way in [unshuffle, unshuffle_portable] {
-                let mut out = vec![0xee; planes.len()];
-                way(&planes, &mut out, element).unwrap();
-                prop_assert_eq!(&out, &wanted);
-            }
+            let mut out = vec![0xee; planes.len()];
+            unshuffle(&planes, &mut out, element).unwrap();
+            prop_assert_eq!(&out, &wanted);
         }
     }
 }
