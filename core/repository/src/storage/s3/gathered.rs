@@ -5,8 +5,8 @@
 use bytes::{Bytes, BytesMut};
 use memmap2::{Advice, MmapMut};
 
-/// Shorter answers come in ordinary memory.
-const LARGE: u64 = 128 << 10;
+/// Shorter answers come in ordinary memory: a process may have some ten thousand mappings only.
+const LARGE: u64 = 1 << 20;
 
 #[derive(Debug)]
 pub(super) enum Gathered {
@@ -82,9 +82,9 @@ mod tests {
 
     #[test]
     fn it_holds_what_came_whatever_was_announced() {
-        let came: Vec<u8> = (0..700_000u32).map(|n| (n * 7 >> 3) as u8).collect();
-        for announced in [None, Some(0), Some(5), Some(300_000), Some(700_000), Some(1 << 40)] {
-            let mut buffer = Gathered::new(announced, 1 << 20);
+        let came: Vec<u8> = (0..3_000_000u32).map(|n| (n * 7 >> 3) as u8).collect();
+        for announced in [None, Some(0), Some(5), Some(1 << 20), Some(3_000_000), Some(1 << 40)] {
+            let mut buffer = Gathered::new(announced, 4 << 20);
             for piece in came.chunks(99_999) {
                 buffer.extend(piece);
             }
