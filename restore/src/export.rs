@@ -168,6 +168,10 @@ fn run(options: &ExportOptions, target: Target, job: &Job<'_>) -> Result<ExportR
         tables.push(report);
     }
     let status = if job.cancel.is_cancelled() { JobStatus::Interrupted } else { JobStatus::of(&tables) };
+    let notes = match &options.source.0 {
+        What::Tables { source, .. } => source.notes(),
+        What::Tablet(_) => Vec::new(),
+    };
     Ok(ExportReport {
         status,
         files: tables.iter().map(|table| table.files).sum(),
@@ -176,6 +180,7 @@ fn run(options: &ExportOptions, target: Target, job: &Job<'_>) -> Result<ExportR
         rows: tables.iter().filter_map(|table| table.rows).sum(),
         unread,
         tables,
+        notes,
         seconds: begun.elapsed().as_secs_f64(),
     })
 }

@@ -211,5 +211,7 @@ pub struct ExportReport {
     pub rows: u64,
     /// The reader of a pipe went away before all rows were written, as `head` does.
     pub unread: bool,
+    /// What is odd about the source as a whole, as that its `__info` is damaged.
+    pub notes: Vec<String>,
     pub seconds: f64,
 }

@@ -194,6 +194,9 @@ fn print(report: &ExportReport, to: &str, is_stream: bool, globals: &Globals) ->
         // What stands on standard output is the rows' alone.
         if is_stream { logging::line(&line) } else { out.line(&line)? }
     }
+    if !globals.json && !report.unread {
+        super::print_notes(&report.notes, globals);
+    }
     // Progress lines name the problems of each table; without them they must be said here.
     if globals.quiet {
         super::print_problems(&report.tables);

@@ -220,7 +220,8 @@ fn an_info_of_any_length_is_refused_before_it_is_read() {
         info.set_len(length).unwrap();
         victim.is_broken("__info");
         assert_ne!(victim.restore(VICTIM).says("__info").code, 0);
-        assert_ne!(victim.export().says("__info").code, 0);
+        // `__meta` knows the tablets too, and what is odd is said.
+        victim.export().code(0).says("__info");
         victim.others_are_usable();
     }
 }

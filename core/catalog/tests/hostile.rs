@@ -251,7 +251,8 @@ fn every_byte_of_a_meta_changed() {
         let genuine = smallest(form);
         let (mut failed, mut survived) = (0, 0);
         for (at, old) in genuine.iter().enumerate() {
-            for new in changes(*old) {
+            // A third of the changes for each byte, others for the next.
+            for (_, new) in changes(*old).enumerate().filter(|(number, _)| (number + at) % 3 == 0) {
                 let mut bytes = genuine.clone();
                 bytes[at] = new;
                 if survive(&bytes) { failed += 1 } else { survived += 1 }
