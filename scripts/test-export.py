@@ -271,7 +271,8 @@ def check_tablet(case, work):
             theirs[name] = text.rstrip("0").rstrip(".") if "." in text else text
         one, other = json.dumps(row), json.dumps(theirs)
         assert one == other, f"{case} jsonl, row {at}:\n  is       {one}\n  expected {other}"
-        for field, values in columns:
+        # Python compares slowly: of many rows some.
+        for field, values in columns if at < 1000 or at % 100 == 0 else ():
             value, wanted = values[at], theirs[field.name]
             if is_json(field):
                 # StarRocks can store a value that is nothing, and prints it as nothing.
