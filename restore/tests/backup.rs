@@ -160,7 +160,7 @@ async fn the_genuine_snapshots_are_surveyed_as_show_snapshot_does() {
 async fn what_restore_does_not_mind_makes_no_snapshot_broken() {
     let dir = copy_of("sr35/hub");
     let label = dir.path().join("__starrocks_repository_hub_repo/__ss_sr_member_backup");
-    let info = find(&label, |path| path.contains("/__info_"));
+    let info = find(&label, |path| path.starts_with("__info_"));
     let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(&info).unwrap()).unwrap();
     let mut turned = 0;
     turn_orders(&mut json, &mut turned);
