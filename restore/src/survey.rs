@@ -33,8 +33,6 @@ pub struct SnapshotSummary {
     pub status: SnapshotStatus,
     /// Why it is not `Ok`: one sentence for each cause, with the number of objects that it is about.
     pub problems: Vec<String>,
-    /// What is odd about it and harms nothing, in the same way.
-    pub notes: Vec<String>,
     /// Empty for snapshots of external catalogs, and when unreadable.
     pub database: String,
     /// Milliseconds since the epoch, 0 when unknown.
@@ -63,7 +61,6 @@ impl SnapshotSummary {
             timestamp: timestamp.map(str::to_owned),
             status: SnapshotStatus::Ok,
             problems: Vec::new(),
-            notes: Vec::new(),
             database: String::new(),
             backup_time: 0,
             tables: 0,
@@ -89,12 +86,9 @@ impl SnapshotSummary {
         for problem in snapshot.problems.iter().filter(|problem| !names_tablet(problem)) {
             causes.add(problem, || problem.clone());
         }
-        let mut odd = Causes::default();
         for found in &catalog.disagreements {
-            let causes = if found.harmless { &mut odd } else { &mut causes };
             causes.add(&found.what, || format!("{}: {}", found.object, found.what));
         }
-        self.notes.extend(odd.sentences());
         for table in &catalog.tables {
             match table.kind {
                 TableKind::View => self.views += 1,

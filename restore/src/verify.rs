@@ -172,8 +172,7 @@ impl Job<'_> {
             let tables = &self.options.tables;
             tables.is_empty() || tables.iter().any(|table| object.ends_with(&format!("table {table}")))
         };
-        let disagreements =
-            opened.catalog.disagreements.iter().filter(|found| !found.harmless && chosen(&found.object));
+        let disagreements = opened.catalog.disagreements.iter().filter(|found| chosen(&found.object));
         findings.extend(
             disagreements
                 .map(|found| Finding::new(FindingKind::Inconsistent, "", format!("{}: {}", found.object, found.what))),

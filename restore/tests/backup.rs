@@ -6,7 +6,7 @@ mod common;
 use common::*;
 use starsnap_catalog::snapshot::TableKind;
 use starsnap_catalog::write::as_written;
-use starsnap_repository::{Location, Repository, md5};
+use starsnap_repository::{Location, Repository};
 use starsnap_restore::ErrorKind;
 use starsnap_restore::report::JobStatus;
 use starsnap_restore::survey::{SnapshotStatus, snapshots};
@@ -153,42 +153,6 @@ async fn the_genuine_snapshots_are_surveyed_as_show_snapshot_does() {
         for summary in ok {
             assert!(summary.problems.is_empty() && summary.tablets > 0 && summary.files > summary.tablets - 1);
         }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_restore_does_not_mind_makes_no_snapshot_broken() {
-    let dir = copy_of("sr35/hub");
-    let label = dir.path().join("__starrocks_repository_hub_repo/__ss_sr_member_backup");
-    let info = find(&label, |path| path.starts_with("__info_"));
-    let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(&info).unwrap()).unwrap();
-    let mut turned = 0;
-    turn_orders(&mut json, &mut turned);
-    assert!(turned > 0);
-    let text = json.to_string();
-    std::fs::remove_file(&info).unwrap();
-    let name = info.file_name().unwrap().to_str().unwrap();
-    let name = format!("{}.{}", name.split_once('.').unwrap().0, md5::of(text.as_bytes()));
-    std::fs::write(label.join(name), text).unwrap();
-    let found = snapshots(&open(dir.path()).await).await.unwrap();
-    let summary = found.iter().find(|summary| summary.label == "sr_member_backup").unwrap();
-    assert_eq!((summary.status, summary.problems.len()), (SnapshotStatus::Ok, 0), "{summary:#?}");
-    assert!(summary.notes.iter().any(|note| note.contains("another order")), "{summary:#?}");
-    assert!(found.iter().all(|other| other.label == summary.label || other.notes.is_empty()), "{found:#?}");
-}
-
-/// Turns the order of tablets of every index round.
-fn turn_orders(json: &mut serde_json::Value, turned: &mut usize) {
-    match json {
-        serde_json::Value::Object(map) => map.iter_mut().for_each(|(key, value)| match value {
-            serde_json::Value::Array(order) if key == "tablets_order" && order.len() > 1 => {
-                order.reverse();
-                *turned += 1;
-            }
-            value => turn_orders(value, turned),
-        }),
-        serde_json::Value::Array(all) => all.iter_mut().for_each(|value| turn_orders(value, turned)),
-        _ => {}
     }
 }
 

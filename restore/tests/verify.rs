@@ -321,7 +321,8 @@ async fn rows_in_the_wrong_bucket_show_that_tablets_are_not_in_order() {
     for level in LEVELS {
         let report = victim.verify(level).await;
         let snapshot = &report.snapshots[0];
-        // RESTORE goes by the order in `__info`, whatever `__meta` has: nothing else shows that it is wrong.
+        // That `__meta` has another order is told of the snapshot, at every level.
+        assert!(snapshot.findings.iter().any(|finding| finding.what.contains("another order")));
         for table in &snapshot.tables {
             let misplaced = |finding: &&Finding| finding.what.contains("do not belong into bucket");
             let found: Vec<_> = table.findings.iter().filter(misplaced).collect();

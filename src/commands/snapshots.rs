@@ -99,9 +99,6 @@ fn people(repository: &Repository, found: &[SnapshotSummary], out: &mut Output) 
         if more > 0 {
             out.line(&format!("{name}: {} (--json shows all)", count(more as u64, "more problem")))?;
         }
-        for note in snapshot.notes.iter().take(SHOWN_PROBLEMS) {
-            out.line(&format!("{name}: note: {}; it harms nothing, RESTORE goes by `__info`", printable(note)))?;
-        }
     }
     Ok(())
 }

@@ -135,8 +135,6 @@ pub struct Disagreement {
     /// The object: `table orders`, `partition p1 of table orders`, …
     pub object: String,
     pub what: String,
-    /// RESTORE does not mind, as it goes by `__info` alone: nothing is lost by it.
-    pub harmless: bool,
 }
 
 impl Snapshot {

@@ -233,7 +233,6 @@ fn bucket_order_is_that_of_info() {
         let said = said(&snapshot);
         assert_eq!(said.iter().filter(|said| said.contains("come in another order")).count(), several, "{name}");
         assert_eq!(said.len(), several, "{name}: {said:?}");
-        assert!(snapshot.disagreements.iter().all(|one| one.harmless), "RESTORE goes by `__info`: {said:?}");
         // Shape A has no order: numeric.
         for table in info.backup_objects.values_mut().filter(|table| !table.partitions.is_empty()) {
             let index = first_index(table);

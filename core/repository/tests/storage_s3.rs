@@ -458,8 +458,7 @@ fn upload_with_two_slashes(server: &Server, prefix: &str) {
         server.remove(&key);
         let slashes = if key.contains("/__ss_content/") { "//" } else { "/" };
         let key = format!("{prefix}{slashes}{}", &key["staged/".len()..]);
-        // At the bucket's root, what follows the bucket's own slash is the key.
-        server.put(if prefix.is_empty() { &key[1..] } else { &key }, &bytes);
+        server.put(&key, &bytes);
     }
 }
 
@@ -469,12 +468,10 @@ async fn keys_with_two_slashes_are_found_listed_and_read() {
     for (prefix, places) in [
         ("backup/hub", &["backup/hub", "backup/hub/", "backup/hub/__starrocks_repository_hub_repo"][..]),
         ("hub", &["hub"]),
-        ("", &["", "__starrocks_repository_hub_repo"]),
     ] {
         let server = Server::start();
         upload_with_two_slashes(&server, prefix);
-        let is_doubled = |key: &String| key.contains("//") || key.starts_with('/');
-        assert!(server.keys().iter().any(is_doubled), "{:?}", server.keys());
+        assert!(server.keys().iter().any(|key| key.contains("//")), "{:?}", server.keys());
         for place in places {
             let repository = Repository::open(&server.location(place), None).await.unwrap();
             let found = repository.snapshot("sr_hub_full", None, None).await.unwrap();
@@ -497,7 +494,7 @@ async fn keys_with_two_slashes_are_found_listed_and_read() {
         let repository = Repository::open(&server.location(places[0]), None).await.unwrap();
         write(repository.storage().as_ref(), &repository.path("new"), b"x").await.unwrap();
         let new: Vec<_> = server.keys().into_iter().filter(|key| !before.contains(key)).collect();
-        assert!(new.len() == 1 && !is_doubled(&new[0]), "{new:?}");
+        assert!(new.len() == 1 && !new[0].contains("//"), "{new:?}");
     }
 }
 

@@ -53,7 +53,7 @@ pub(super) fn join(info: Option<&JobInfo>, meta: Option<&BackupMeta>) -> Result<
     snapshot.disagreements = joiner.disagreements;
     if joiner.untold > 0 {
         let what = format!("`__info` and `__meta` disagree in {} more places", joiner.untold);
-        snapshot.disagreements.push(Disagreement { object: "the snapshot".into(), what, harmless: false });
+        snapshot.disagreements.push(Disagreement { object: "the snapshot".into(), what });
     }
     Ok(snapshot)
 }
@@ -131,17 +131,8 @@ struct Joiner {
 
 impl Joiner {
     fn note(&mut self, place: &Place, what: impl Into<String>) {
-        self.add(place, what, false);
-    }
-
-    /// What RESTORE does not mind: it goes by `__info`.
-    fn note_harmless(&mut self, place: &Place, what: impl Into<String>) {
-        self.add(place, what, true);
-    }
-
-    fn add(&mut self, place: &Place, what: impl Into<String>, harmless: bool) {
         if self.disagreements.len() < MOST_TOLD {
-            self.disagreements.push(Disagreement { object: place.to_string(), what: what.into(), harmless });
+            self.disagreements.push(Disagreement { object: place.to_string(), what: what.into() });
         } else {
             self.untold += 1;
         }

@@ -38,7 +38,7 @@ impl Joiner {
             let version = info.map(|info| info.object.0).or(meta.map(|meta| meta.object.version)).unwrap_or_default();
             if let Some(meta) = meta.filter(|meta| meta.object.version != version) {
                 let other = meta.object.version;
-                self.note_harmless(&place, format!("its version is {version} in `__info`, but {other} in `__meta`"));
+                self.note(&place, format!("its version is {version} in `__info`, but {other} in `__meta`"));
             }
             let (info, meta) = (info.map(|info| info.object.1), meta.map(|meta| meta.object));
             entries.push(PhysicalEntry { id, version, indexes: self.indexes(table, &place, info, meta)? });
@@ -119,10 +119,8 @@ impl Joiner {
         } else if meta.is_some() && !stored.iter().map(|tablet| tablet.id).eq(order.iter().copied()) {
             let known: HashSet<i64> = order.iter().copied().collect();
             let same = stored.iter().all(|tablet| known.contains(&tablet.id));
-            match same {
-                true => self.note_harmless(place, "its tablets come in another order in `__meta` than in `__info`"),
-                false => self.note(place, "its tablets are others in `__meta` than in `__info`"),
-            }
+            let what = if same { "come in another order" } else { "are others" };
+            self.note(place, format!("its tablets {what} in `__meta` than in `__info`"));
         }
         let files = |id: i64| info.tablets.get(&id.to_string()).cloned().unwrap_or_default();
         Ok(order.into_iter().map(|id| TabletEntry { id, listed_files: files(id) }).collect())
