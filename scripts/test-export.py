@@ -262,8 +262,13 @@ def check_tablet(case, work):
     command = [BINARY, "-q", "export", str(case / "tablet"), "--format", "jsonl", "--to", "-", "--physical"]
     ours = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.decode().splitlines()
     assert len(ours) == len(expected) == read.num_rows, f"{case}: {len(ours)}, {read.num_rows} and {len(expected)} rows"
+    # Python compares slowly: of many rows some are looked at in Parquet.
+    some = {row: at for at, row in enumerate(row for row in range(len(ours)) if row < 1000 or row % 100 == 0)}
+    read = read.take(pa.array(list(some), pa.int64()))
     columns = [(field, cells(read[field.name])) for field in read.schema]
     for at, (line, wanted) in enumerate(zip(ours, expected)):
+        if line == wanted and at not in some:
+            continue
         row, theirs = json.loads(line), json.loads(wanted, object_hook=embedded)
         for name in old_decimals & {name for name, value in theirs.items() if value is not None}:
             # Segments of the oldest format are read with all their digits, SELECT prints none that say nothing.
@@ -271,9 +276,8 @@ def check_tablet(case, work):
             theirs[name] = text.rstrip("0").rstrip(".") if "." in text else text
         one, other = json.dumps(row), json.dumps(theirs)
         assert one == other, f"{case} jsonl, row {at}:\n  is       {one}\n  expected {other}"
-        # Python compares slowly: of many rows some.
-        for field, values in columns if at < 1000 or at % 100 == 0 else ():
-            value, wanted = values[at], theirs[field.name]
+        for field, values in columns if at in some else ():
+            value, wanted = values[some[at]], theirs[field.name]
             if is_json(field):
                 # StarRocks can store a value that is nothing, and prints it as nothing.
                 same = value == wanted == "" or (None if value is None else json.loads(value)) == wanted

@@ -143,8 +143,9 @@ impl<'a> Indexes<'a> {
 
     fn zone_ranges(&self, at: usize, bound: &Bound) -> Result<Option<Ranges>> {
         let Some(own) = self.own(at) else { return Ok(None) };
-        // StarRocks' zone maps of floating-point columns are wrong where there is a NaN.
-        if matches!(own.stored, LogicalType::Float | LogicalType::Double) {
+        use LogicalType::{Array, Double, Float, Map, Struct};
+        // StarRocks' zone maps of floating-point columns are wrong where there is a NaN; nested columns have no pages of their own.
+        if matches!(own.stored, Float | Double | Array(_) | Map(..) | Struct(_)) {
             return Ok(None);
         }
         let read = || -> Result<Option<Ranges>> {

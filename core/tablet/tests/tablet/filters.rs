@@ -311,6 +311,27 @@ fn filtered_rows_are_those_that_meet_the_condition() {
     assert!(seen > 5_000);
 }
 
+/// Nested columns too, which have no pages of their own.
+#[test]
+fn columns_of_any_type_are_asked_for_null() {
+    let mut nested = 0;
+    for case in common::cases().into_iter().filter(|case| case.is_small()) {
+        let tablet = case.open();
+        for column in &tablet.meta().schema.columns {
+            let all = read(&tablet, column, None);
+            for negated in [false, true] {
+                let filter = Filter::IsNull { column: column.name.clone(), negated };
+                let ours = read(&tablet, column, Some(&filter));
+                let wanted: Vec<_> = all.iter().filter(|value| value.is_null() != negated).cloned().collect();
+                assert!(ours == wanted, "{case}: {filter:?}: {} of {} rows", ours.len(), all.len());
+            }
+            let is_nested = matches!(column.ty, LogicalType::Array(_) | LogicalType::Map(..) | LogicalType::Struct(_));
+            nested += usize::from(is_nested);
+        }
+    }
+    assert!(nested > 20, "{nested}");
+}
+
 /// Bytes that were asked for.
 struct Counted(Vec<u8>, Arc<AtomicU64>);
 
