@@ -3,7 +3,8 @@
 use super::common::World;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
+use std::time::Duration;
 
 /// What any export must stay below, in KiB.
 const MOST: u64 = 512 << 10;
@@ -71,24 +72,27 @@ fn peak(world: &World, case: &str, times: usize, keys: u8, options: &[&str]) -> 
     let mut export = world.command();
     export.args(["--quiet", "export", tablet.to_str().unwrap(), "--to", to.to_str().unwrap()]).args(options);
     export.args(["--largeint", "decimal256"]);
-    let child = export.stdout(Stdio::null()).spawn().unwrap();
-    let (status, peak) = wait(child);
-    assert_eq!(status, 0, "{case} {options:?}");
+    let (status, peak) = watched(export.stdout(Stdio::null()).spawn().unwrap());
+    assert!(status.success(), "{case} {options:?}");
     assert!(fs::read_dir(&to).unwrap().next().is_some());
     peak
 }
 
-/// Exit status of a child, and the most memory it had, in KiB.
-fn wait(child: Child) -> (i32, u64) {
-    let pid = child.id();
-    let mut status = 0;
-    // SAFETY: a rusage is numbers only, for which zeros are values; `wait4` writes to what it is given and keeps nothing.
-    let usage = unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        assert_eq!(libc::wait4(pid as i32, &mut status, 0, &mut usage), pid as i32);
-        usage
-    };
-    (status, usage.ru_maxrss as u64)
+/// Exit status of a child, and the most memory it had, in KiB, as the system says it as long as the child is there. (What it says afterwards
+/// counts the memory of the parent that the child was a copy of.)
+fn watched(mut child: Child) -> (ExitStatus, u64) {
+    let (file, mut peak) = (format!("/proc/{}/status", child.id()), 0);
+    loop {
+        let status = fs::read_to_string(&file).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+        peak = peak.max(kib.unwrap_or(0));
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(peak > 0, "it was gone before it was looked at");
+            return (status, peak);
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }
 
 /// A tablet's directory with a header that lists its rowsets so many times, one version after another, in a table of such keys. The
