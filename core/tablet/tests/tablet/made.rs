@@ -185,10 +185,10 @@ fn extremes_are_numbers() {
     assert_eq!(
         json_lines(&tablet(&header, files)).unwrap(),
         [
-            r#"{"k":1,"min":1.0,"max":1.0}"#,
-            r#"{"k":2,"min":2.0,"max":2.0}"#,
+            r#"{"k":1,"min":1,"max":1}"#,
+            r#"{"k":2,"min":2,"max":2}"#,
             r#"{"k":3,"min":"NaN","max":"NaN"}"#,
-            r#"{"k":4,"min":4.0,"max":5.0}"#
+            r#"{"k":4,"min":4,"max":5}"#
         ]
     );
 }
