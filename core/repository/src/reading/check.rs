@@ -183,7 +183,7 @@ impl Check {
 
     /// What to take into the digest next: what is at hand, else what must be asked for. With neither, or at the file's end, the work is done,
     /// and the hasher is put back.
-    fn next(&self, size: u64, hasher: Box<Hasher>) -> Option<(Box<Hasher>, Vec<Bytes>, Option<Range<u64>>)> {
+    fn next(&self, size: u64, hasher: Box<Hasher>) -> Option<Turn> {
         let mut state = self.lock();
         let (mut batch, mut length) = (Vec::new(), 0);
         while length < BATCH
@@ -231,6 +231,9 @@ impl State {
         }
     }
 }
+
+/// One turn of who works on the digest: with the hasher, bytes that are at hand or else a range that must be asked for.
+type Turn = (Box<Hasher>, Vec<Bytes>, Option<Range<u64>>);
 
 /// What is left of `pieces` after so many bytes.
 fn skipped(pieces: &[Bytes], mut bytes: u64) -> Vec<Bytes> {
