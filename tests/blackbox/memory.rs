@@ -130,18 +130,17 @@ fn grown_header(header: &[u8], times: usize, keys: u8) -> Vec<u8> {
     let rowsets: Vec<&[u8]> =
         fields(message).into_iter().filter(|(field, _)| *field == ROWSETS).map(|(_, of)| of).collect();
     let mut grown = message.to_vec();
-    let mut version = 1000u64;
+    const FIRST: u64 = 1000;
     // What spans all versions before the first that is added.
     let mut gap = rowsets[0].to_vec();
     gap.extend(number(START_VERSION, 0));
-    gap.extend(number(END_VERSION, version - 1));
+    gap.extend(number(END_VERSION, FIRST - 1));
     grown.extend(bytes(ROWSETS, &gap));
-    for rowset in rowsets.iter().cycle().take(rowsets.len() * times) {
+    for (version, rowset) in (FIRST..).zip(rowsets.iter().cycle().take(rowsets.len() * times)) {
         let mut rowset = rowset.to_vec();
         rowset.extend(number(START_VERSION, version));
         rowset.extend(number(END_VERSION, version));
         grown.extend(bytes(ROWSETS, &rowset));
-        version += 1;
     }
     grown.extend(bytes(SCHEMA, &number(KEYS_TYPE, keys.into())));
     let mut out = header[..8].to_vec();

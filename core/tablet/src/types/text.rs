@@ -88,6 +88,14 @@ fn digits<const N: usize>(mut value: u32) -> [u8; N] {
     out
 }
 
+/// A decimal without the zeros that say nothing behind its point, as StarRocks prints DECIMALV2.
+pub fn without_zeros(text: &str) -> &str {
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.'),
+        false => text,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -122,13 +130,5 @@ mod tests {
             let wanted = if scale == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") };
             prop_assert_eq!(decimal(&format!("{sign}{value}"), scale), wanted);
         }
-    }
-}
-
-/// A decimal without the zeros that say nothing behind its point, as StarRocks prints DECIMALV2.
-pub fn without_zeros(text: &str) -> &str {
-    match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.'),
-        false => text,
     }
 }

@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn it_holds_what_came_whatever_was_announced() {
-        let came: Vec<u8> = (0..3_000_000u32).map(|n| (n * 7 >> 3) as u8).collect();
+        let came: Vec<u8> = (0..3_000_000u32).map(|n| ((n * 7) >> 3) as u8).collect();
         for announced in [None, Some(0), Some(5), Some(1 << 20), Some(3_000_000), Some(1 << 40)] {
             let mut buffer = Gathered::new(announced, 4 << 20);
             for piece in came.chunks(99_999) {
