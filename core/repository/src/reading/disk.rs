@@ -112,9 +112,13 @@ impl DiskCache {
         if fresh.parts.is_empty() || self.0.off.load(Ordering::Relaxed) {
             return;
         }
-        let Ok(_place) = self.0.pending.acquire().await else { return };
+        let Ok(place) = self.0.pending.clone().acquire_owned().await else { return };
         let inner = self.0.clone();
-        let _ = tokio::task::spawn_blocking(move || inner.store(file, &fresh)).await;
+        let store = move || {
+            inner.store(file, &fresh);
+            drop(place);
+        };
+        let _ = tokio::task::spawn_blocking(store).await;
     }
 
     /// Keeps what came, unless the disk cannot follow: who reads does not wait for it.
@@ -130,8 +134,9 @@ impl DiskCache {
         });
     }
 
-    /// Removes blocks.
+    /// Removes blocks, those also that are about to be kept.
     pub async fn forget(&self, file: FileKey, blocks: Range<u64>) {
+        let _all_places = self.0.pending.acquire_many(PENDING as u32).await;
         let inner = self.0.clone();
         let forget = move || blocks.for_each(|block| drop(fs::remove_file(inner.path(BlockKey { file, block }))));
         let _ = tokio::task::spawn_blocking(forget).await;

@@ -12,7 +12,7 @@ use futures::future::{join_all, try_join_all};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 
 /// Longer reads are made in steps of this many bytes, so that a reader needs little memory at once.
 const STEP: u64 = 1 << 20;
@@ -27,7 +27,7 @@ pub struct FileReader {
     ahead: Mutex<Ahead>,
     /// Counted among those who read in sequence.
     counted: AtomicU64,
-    tasks: Mutex<Vec<AbortHandle>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
     check: Option<Arc<Check>>,
 }
 
@@ -154,10 +154,19 @@ impl FileReader {
         if check.right(&self.blocks).await.map_err(|error| again(&error))? {
             return Ok(());
         }
+        self.no_more_ahead().await;
         self.blocks.forget().await;
         let reason = "it was read from start to end, and its md5 is not the one in its name";
         Err(RepositoryError::new(ErrorKind::Damaged, "read", &self.blocks.path, reason)
             .advise("the stored file is damaged: take it from another backup or replica"))
+    }
+
+    /// Ends what was started ahead, and waits until it has ended.
+    async fn no_more_ahead(&self) {
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        tasks.iter().for_each(JoinHandle::abort);
+        // Each ends with an error, or as it would have without us.
+        join_all(tasks).await;
     }
 
     /// Bytes of a range, in pieces.
@@ -193,14 +202,14 @@ impl FileReader {
         tasks.retain(|task| !task.is_finished());
         for range in due {
             let blocks = self.blocks.clone();
-            tasks.push(tokio::spawn(blocks.fetch_ahead(range)).abort_handle());
+            tasks.push(tokio::spawn(blocks.fetch_ahead(range)));
         }
     }
 }
 
 impl Drop for FileReader {
     fn drop(&mut self) {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(AbortHandle::abort);
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(JoinHandle::abort);
         if let Some(check) = &self.check {
             check.close();
         }
