@@ -20,6 +20,8 @@ const MOST_EARLY: usize = 1024;
 const PIECE: u64 = 4 * BLOCK;
 /// Taken into the digest at a time.
 const BATCH: usize = 1 << 20;
+/// Who waits for room is told after so many bytes: each time wakes all of them.
+const TELL: u64 = 2 << 20;
 
 /// Follows the reads of one open file. Reads that skip a part end the check: then nothing is known.
 #[derive(Debug)]
@@ -38,6 +40,8 @@ struct State {
     /// What is to be taken into the digest: first what is at hand, then what must be asked for, so that who asks holds nothing.
     at_hand: VecDeque<Bytes>,
     asked: VecDeque<Range<u64>>,
+    /// Bytes in the digest.
+    taken: u64,
     /// None while the digest is at work.
     hasher: Option<Box<Hasher>>,
     work: Option<AbortHandle>,
@@ -48,7 +52,7 @@ struct State {
 /// What is known of the digest.
 #[derive(Debug, Clone)]
 struct Told {
-    /// Bytes in it.
+    /// Bytes in it, or less.
     taken: u64,
     outcome: Outcome,
 }
@@ -181,9 +185,9 @@ impl Check {
         }
     }
 
-    /// What to take into the digest next: what is at hand, else what must be asked for. With neither, or at the file's end, the work is done,
-    /// and the hasher is put back.
-    fn next(&self, size: u64, hasher: Box<Hasher>) -> Option<Turn> {
+    /// What to take into the digest next: what is at hand, else what was asked for and is still in memory, else what must be fetched for it.
+    /// With neither, or at the file's end, the work is done, and the hasher is put back.
+    fn next(&self, file: &Arc<Blocks>, hasher: Box<Hasher>) -> Next {
         let mut state = self.lock();
         let (mut batch, mut length) = (Vec::new(), 0);
         while length < BATCH
@@ -192,23 +196,69 @@ impl Check {
             length += bytes.len();
             batch.push(bytes);
         }
-        let asked = if batch.is_empty() { state.asked.front().cloned() } else { None };
-        if !batch.is_empty() || asked.is_some() {
-            return Some((hasher, batch, asked));
+        if !batch.is_empty() {
+            return Next::Here(hasher, Turn { batch, asked: false });
         }
-        let taken = self.told.borrow().taken;
-        if taken < size {
+        if let Some(range) = state.asked.front() {
+            let range = range.start..range.end.min(range.start + PIECE);
+            return match file.kept(&range) {
+                Some(batch) => Next::Here(hasher, Turn { batch, asked: true }),
+                None => {
+                    self.tell(&state);
+                    Next::Fetch(hasher, range)
+                }
+            };
+        }
+        self.tell(&state);
+        if state.taken < file.size {
             state.hasher = Some(hasher);
         } else {
             let right = hasher.finish() == self.md5;
             let outcome = if right { Outcome::Right } else { Outcome::Wrong };
             self.told.send_modify(|told| told.outcome = outcome);
         }
-        None
+        Next::Done
     }
 
-    fn took(&self, bytes: u64) {
-        self.told.send_modify(|told| told.taken += bytes);
+    /// Takes into the digest what there is in memory, on one thread for as long as that lasts; what must be fetched then.
+    fn digest(
+        &self,
+        file: &Arc<Blocks>,
+        mut hasher: Box<Hasher>,
+        fetched: Option<Turn>,
+    ) -> Option<(Box<Hasher>, Range<u64>)> {
+        let mut turn = fetched;
+        loop {
+            if let Some(Turn { batch, asked }) = turn {
+                batch.iter().for_each(|bytes| hasher.update(bytes));
+                let taken = batch.iter().map(|bytes| bytes.len() as u64).sum();
+                // Before those who wait for room are told, who may want its memory.
+                drop(batch);
+                self.took(taken, asked);
+            }
+            (hasher, turn) = match self.next(file, hasher) {
+                Next::Here(hasher, turn) => (hasher, Some(turn)),
+                Next::Fetch(hasher, range) => return Some((hasher, range)),
+                Next::Done => return None,
+            };
+        }
+    }
+
+    /// So many bytes are in the digest, of a range that was asked for or of what was at hand.
+    fn took(&self, bytes: u64, asked: bool) {
+        let mut state = self.lock();
+        state.taken += bytes;
+        if asked {
+            state.came(bytes);
+        }
+        let told = self.told.borrow().taken;
+        if state.taken - told >= TELL {
+            self.tell(&state);
+        }
+    }
+
+    fn tell(&self, state: &State) {
+        self.told.send_modify(|told| told.taken = state.taken);
     }
 }
 
@@ -232,8 +282,18 @@ impl State {
     }
 }
 
-/// One turn of who works on the digest: with the hasher, bytes that are at hand or else a range that must be asked for.
-type Turn = (Box<Hasher>, Vec<Bytes>, Option<Range<u64>>);
+/// Bytes that are next, and whether they are of a range that was asked for.
+struct Turn {
+    batch: Vec<Bytes>,
+    asked: bool,
+}
+
+/// What who works on the digest does next.
+enum Next {
+    Here(Box<Hasher>, Turn),
+    Fetch(Box<Hasher>, Range<u64>),
+    Done,
+}
 
 /// What is left of `pieces` after so many bytes.
 fn skipped(pieces: &[Bytes], mut bytes: u64) -> Vec<Bytes> {
@@ -250,34 +310,21 @@ fn skipped(pieces: &[Bytes], mut bytes: u64) -> Vec<Bytes> {
 
 /// Takes into the digest what there is.
 async fn work(check: Arc<Check>, file: Arc<Blocks>, mut hasher: Box<Hasher>) {
-    while let Some((own, batch, asked)) = check.next(file.size, hasher) {
-        hasher = own;
-        let batch = match &asked {
-            None => batch,
-            Some(range) => match file.pieces(&(range.start..range.end.min(range.start + PIECE))).await {
-                Ok(pieces) => pieces,
-                Err(error) => {
-                    let mut state = check.lock();
-                    state.hasher = Some(hasher);
-                    check.told.send_modify(|told| told.outcome = Outcome::Failed(Arc::new(error)));
-                    return;
-                }
-            },
-        };
-        let hash = move || {
-            let mut taken = 0;
-            for bytes in batch {
-                hasher.update(&bytes);
-                taken += bytes.len() as u64;
-            }
-            (hasher, taken)
-        };
+    let mut fetched = None;
+    loop {
+        let (own, blocks) = (check.clone(), file.clone());
+        let digest = tokio::task::spawn_blocking(move || own.digest(&blocks, hasher, fetched));
         // It fails only when the runtime ends.
-        let Ok((own, taken)) = tokio::task::spawn_blocking(hash).await else { return };
+        let Ok(Some((own, range))) = digest.await else { return };
         hasher = own;
-        if asked.is_some() {
-            check.lock().came(taken);
+        match file.pieces(&range).await {
+            Ok(batch) => fetched = Some(Turn { batch, asked: true }),
+            Err(error) => {
+                let mut state = check.lock();
+                state.hasher = Some(hasher);
+                check.told.send_modify(|told| told.outcome = Outcome::Failed(Arc::new(error)));
+                return;
+            }
         }
-        check.took(taken);
     }
 }
