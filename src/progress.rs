@@ -111,6 +111,7 @@ fn step(table: &TableReport) -> String {
         ObjectKind::View => "view",
         ObjectKind::Function => "function",
         ObjectKind::Catalog => "catalog",
+        ObjectKind::Tablet => "tablet",
     };
     let mut line = format!("{kind} {}", printable(&table.name));
     if let Some(alias) = &table.alias {

@@ -70,9 +70,11 @@ pub enum ObjectKind {
     View,
     Function,
     Catalog,
+    /// One by itself, with no table around it.
+    Tablet,
 }
 
-/// One table, materialized view, view, function or external catalog of a job.
+/// One table, materialized view, view, function, external catalog or tablet of a job.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TableReport {
     /// Name in the source.

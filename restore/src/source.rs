@@ -6,6 +6,7 @@ mod repository;
 use crate::error::{RestoreError, Result};
 use bytes::Bytes;
 use directory::DirectorySource;
+pub(crate) use directory::is_tablet;
 use repository::RepositorySource;
 pub(crate) use repository::tablet_of;
 use starsnap_catalog::layout::TabletPlace;
@@ -105,6 +106,25 @@ impl Source {
     /// nothing to check against: what is read is what is restored.
     pub fn directory(path: &Path) -> Result<Source> {
         Ok(Source { inner: Inner::Directory(Arc::new(DirectorySource::open(path)?)) })
+    }
+
+    /// The directory of one tablet, as a BE's snapshot has it: it has no tables. None where there is no header in it.
+    pub(crate) fn tablet_dir(path: &Path) -> Result<Option<Source>> {
+        let source = DirectorySource::tablet_dir(path)?;
+        Ok(source.map(|source| Source { inner: Inner::Directory(Arc::new(source)) }))
+    }
+
+    /// What stands in the directory of [`Source::tablet_dir`].
+    pub(crate) fn stored_tablet(&self) -> Stored {
+        match &self.inner {
+            Inner::Repository(source) => Stored {
+                shown: source.describe(),
+                files: Vec::new(),
+                problems: vec!["it is no tablet's directory".into()],
+                lost: Vec::new(),
+            },
+            Inner::Directory(source) => source.stored_tablet(),
+        }
     }
 
     /// A database of a warehouse, which may be empty.

@@ -21,6 +21,7 @@ use starsnap_catalog::snapshot::{TableEntry, TableKind};
 use starsnap_repository::limiter::Limiter;
 use starsnap_repository::repository::{INCOMPLETE, Label, names_tablet};
 use starsnap_repository::{OpenSnapshot, Repository};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 use tablet::{Examiner, Found, Wanted};
@@ -35,6 +36,18 @@ pub enum Target {
     Repository { repository: Repository, label: Option<String>, timestamp: Option<String> },
     /// A directory of tables, a table or a partition: see [`Source::directory`].
     Directory(Source),
+    /// The directory of one tablet, with no catalog beside it that would say which one it should be: see [`Target::directory`].
+    Tablet(Source),
+}
+
+impl Target {
+    /// A directory: as [`Source::directory`] takes it, or that of a tablet.
+    pub fn directory(path: &Path) -> Result<Target> {
+        Ok(match Source::tablet_dir(path)? {
+            Some(tablet) => Target::Tablet(tablet),
+            None => Target::Directory(Source::directory(path)?),
+        })
+    }
 }
 
 /// What to verify, how closely, how fast.
@@ -61,6 +74,10 @@ pub async fn verify(options: VerifyOptions, progress: Arc<dyn Progress>, cancel:
     let source = match &options.target {
         Target::Directory(source) => {
             job.directory(source).await;
+            source.describe()
+        }
+        Target::Tablet(source) => {
+            job.bare(source).await;
             source.describe()
         }
         Target::Repository { repository, label, timestamp } => {
@@ -101,7 +118,8 @@ struct Job<'a> {
 struct Unit {
     /// Among the chosen tables.
     table: usize,
-    wanted: Wanted,
+    /// What the catalog says, where there is one.
+    wanted: Option<Wanted>,
     stored: Stored,
     read: bool,
 }
@@ -188,6 +206,24 @@ impl Job<'_> {
         self.snapshots.push(verdict);
     }
 
+    /// A tablet that nothing is known of but what stands in its directory.
+    async fn bare(&mut self, source: &Source) {
+        let mut verdict = empty("", "");
+        let stored = source.stored_tablet();
+        verdict.tables.push(TableVerdict {
+            name: stored.shown.rsplit('/').next().unwrap_or_default().to_owned(),
+            kind: ObjectKind::Tablet,
+            health: Health::Healthy,
+            looked: Looked::default(),
+            findings: Vec::new(),
+        });
+        let mut units = vec![Unit { table: 0, wanted: None, stored, read: true }];
+        self.choose(&mut units);
+        self.tablets(source, units, &mut verdict).await;
+        verdict.health = verdict.tables.iter().map(|table| table.health).next().unwrap_or(Health::Healthy);
+        self.snapshots.push(verdict);
+    }
+
     /// Verifies the chosen tables of `source` into `verdict`.
     async fn source(&mut self, source: &Source, verdict: &mut SnapshotVerdict, incomplete: bool) {
         let (only_table, only_partition) = source.limit();
@@ -203,8 +239,8 @@ impl Job<'_> {
                 let here = entry.partitions.get(place.partition).map(|partition| partition.name.as_str());
                 if only_partition.is_none() || here == only_partition {
                     let mut unit = self.unit(source, at, entry, &place, verdict.tables.len() - 1, incomplete).await;
-                    if let Some(unit) = &mut unit {
-                        unit.wanted.bucket = bucket(entry, &place, &distribution);
+                    if let Some(wanted) = unit.as_mut().and_then(|unit| unit.wanted.as_mut()) {
+                        wanted.bucket = bucket(entry, &place, &distribution);
                     }
                     units.extend(unit);
                 }
@@ -244,7 +280,7 @@ impl Job<'_> {
         }
         let wanted =
             Wanted { tablet: tablet.id, version: physical.version, schema_hash: index.schema_hash, bucket: None };
-        Some(Unit { table, wanted, stored, read: true })
+        Some(Unit { table, wanted: Some(wanted), stored, read: true })
     }
 
     /// Marks those that a sample reads.
@@ -301,7 +337,7 @@ impl Job<'_> {
             return (at, Found { interrupted: true, ..Found::default() });
         }
         let shown = unit.stored.shown.clone();
-        let looked = crate::blocking(move || examiner.tablet(&unit.stored, &unit.wanted, unit.read)).await;
+        let looked = crate::blocking(move || examiner.tablet(&unit.stored, unit.wanted.as_ref(), unit.read)).await;
         let found = looked.unwrap_or_else(|error| {
             let finding = Finding::new(FindingKind::Unchecked, shown, format!("it could not be looked at: {error}"));
             Found { findings: vec![finding], ..Found::default() }

@@ -3,18 +3,15 @@
 
 mod common;
 
+use common::exporting::{self, Pipe};
 use common::{open, options, run, source, table};
 use serde_json::Value;
 use starsnap_catalog::model::{Column, DefaultExpr, Table, Type};
 use starsnap_catalog::snapshot::CatalogText;
 use starsnap_catalog::table_file::TableFile;
-use starsnap_restore::access::Access;
-use starsnap_restore::export::{ExportOptions, ExportSource, Format, Split, Target, Types, export};
+use starsnap_restore::export::{ExportOptions, Format};
 use starsnap_restore::report::JobStatus;
-use starsnap_restore::{Cancel, Silent};
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 
 /// The table `name` of sr35's hub restored, with `change` made to its catalog object.
 async fn changed(warehouse: &Path, name: &str, change: impl Fn(&mut Vec<Column>)) -> PathBuf {
@@ -33,43 +30,14 @@ async fn changed(warehouse: &Path, name: &str, change: impl Fn(&mut Vec<Column>)
     dir
 }
 
-#[derive(Clone, Default)]
-struct Pipe(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Pipe {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 async fn options_of(dir: &Path) -> ExportOptions {
-    ExportOptions {
-        source: ExportSource::resolve(dir.to_str().unwrap(), &Access::default(), None).await.unwrap(),
-        format: Format::JsonLines,
-        types: Types::default(),
-        columns: Vec::new(),
-        condition: None,
-        limit: None,
-        split: Split::Tablet,
-        shard: None,
-        physical: false,
-        index: None,
-        workers: 2,
-    }
+    exporting::all_rows(dir.to_str().unwrap(), Format::JsonLines).await.unwrap()
 }
 
 async fn rows(dir: &Path, columns: &[&str]) -> Vec<Value> {
     let mut options = options_of(dir).await;
     options.columns = columns.iter().map(ToString::to_string).collect();
-    let pipe = Pipe::default();
-    let to = Target::Stream(Box::new(pipe.clone()));
-    let report = export(options, to, Arc::new(Silent), Cancel::default()).await.unwrap();
-    assert_eq!(report.status, JobStatus::Done, "{report:?}");
-    let bytes = pipe.0.lock().unwrap().clone();
+    let (bytes, _) = exporting::piped(options).await;
     let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
 }
@@ -151,7 +119,6 @@ async fn columns_added_after_the_last_load_have_their_defaults() {
         schema.push(now);
     })
     .await;
-    let pipe = Target::Stream(Box::new(Pipe::default()));
-    let report = export(options_of(&table).await, pipe, Arc::new(Silent), Cancel::default()).await.unwrap();
+    let report = exporting::run(options_of(&table).await, Pipe::default().target()).await.unwrap();
     assert!(report.tables[0].problems[0].contains("column at"), "{report:?}");
 }

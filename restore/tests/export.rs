@@ -3,11 +3,11 @@
 
 mod common;
 
+use common::exporting::{Pipe, all_rows, done, piped, run};
 use serde_json::{Map, Value, json};
-use starsnap_restore::access::Access;
-use starsnap_restore::export::{CsvOptions, ExportOptions, ExportSource, Format, Split, Target, Types, export};
-use starsnap_restore::report::{ExportReport, JobStatus};
-use starsnap_restore::{Cancel, ErrorKind, Progress, RestoreError, Silent};
+use starsnap_restore::export::{CsvOptions, ExportOptions, Format, Target, export};
+use starsnap_restore::report::JobStatus;
+use starsnap_restore::{Cancel, ErrorKind, Progress, RestoreError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -20,55 +20,6 @@ fn fixtures() -> PathBuf {
 
 fn hub(version: &str, below: &str) -> String {
     fixtures().join(format!("repositories/{version}/hub/location/{below}")).display().to_string()
-}
-
-async fn options(source: &str, format: Format) -> Result<ExportOptions, RestoreError> {
-    let source = ExportSource::resolve(source, &Access::default(), None).await?;
-    let options = ExportOptions {
-        source,
-        format,
-        types: Types::default(),
-        columns: Vec::new(),
-        condition: None,
-        limit: None,
-        split: Split::Tablet,
-        shard: None,
-        physical: false,
-        index: None,
-        workers: 3,
-    };
-    Ok(options)
-}
-
-async fn run(options: ExportOptions, target: Target) -> Result<ExportReport, RestoreError> {
-    export(options, target, Arc::new(Silent), Cancel::default()).await
-}
-
-#[track_caller]
-fn done(report: Result<ExportReport, RestoreError>) -> ExportReport {
-    let report = report.unwrap();
-    assert_eq!(report.status, JobStatus::Done, "{report:?}");
-    report
-}
-
-/// A pipe that keeps what is written to it.
-#[derive(Clone, Default)]
-struct Pipe(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Pipe {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-async fn piped(options: ExportOptions) -> Vec<u8> {
-    let pipe = Pipe::default();
-    done(run(options, Target::Stream(Box::new(pipe.clone()))).await);
-    pipe.0.lock().unwrap().clone()
 }
 
 fn lines(bytes: &[u8]) -> Vec<Value> {
@@ -171,7 +122,7 @@ async fn every_partition_of_every_table_holds_the_rows_that_select_returns() {
     for (version, like) in HUBS {
         for (table, partition, expected) in expected(like) {
             let source = hub(version, &format!("sr_hub_full/{table}/{partition}"));
-            let ours = lines(&piped(options(&source, Format::JsonLines).await.unwrap()).await);
+            let ours = lines(&piped(all_rows(&source, Format::JsonLines).await.unwrap()).await.0);
             rows += ours.len();
             assert_same_rows(ours, expected, &source);
         }
@@ -184,7 +135,7 @@ async fn a_whole_snapshot_becomes_a_directory_of_tables() {
     let dir = tempfile::tempdir().unwrap();
     let source = hub("sr35", "sr_hub_full@latest");
     let report =
-        done(run(options(&source, Format::JsonLines).await.unwrap(), Target::Directory(dir.path().into())).await);
+        done(run(all_rows(&source, Format::JsonLines).await.unwrap(), Target::Directory(dir.path().into())).await);
     let mut total = 0;
     let expected = expected("sr35");
     let tables: std::collections::BTreeSet<&String> = expected.iter().map(|(table, ..)| table).collect();
@@ -203,9 +154,9 @@ async fn a_whole_snapshot_becomes_a_directory_of_tables() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rollup_is_exported_by_its_name() {
     let source = hub("sr35", "sr_hub_full/sales");
-    let mut options = options(&source, Format::JsonLines).await.unwrap();
+    let mut options = all_rows(&source, Format::JsonLines).await.unwrap();
     options.index = Some("sales_by_day_city".into());
-    let ours = lines(&piped(options.clone()).await);
+    let ours = lines(&piped(options.clone()).await.0);
     let mut rows = Vec::new();
     for partition in ["p_asia", "p_eu", "p_us"] {
         let name = format!("repositories/sr35/hub/expected/sales.sales_by_day_city.{partition}.jsonl");
@@ -221,7 +172,7 @@ async fn a_rollup_is_exported_by_its_name() {
     assert_eq!(sums(&ours), sums(&rows));
     assert!(sums(&ours).iter().any(|sum| *sum > 0));
     options.index = Some("nothing".into());
-    let failed = run(options, Target::Stream(Box::new(Pipe::default()))).await.unwrap();
+    let failed = run(options, Pipe::default().target()).await.unwrap();
     assert!(failed.tables[0].problems[0].contains("sales_by_day_city"), "{failed:?}");
 }
 
@@ -238,9 +189,9 @@ async fn bare_tablets_give_their_physical_rows_in_order() {
             if !file.exists() || size > 1 << 20 {
                 continue;
             }
-            let mut options = options(tablet.to_str().unwrap(), Format::JsonLines).await.unwrap();
+            let mut options = all_rows(tablet.to_str().unwrap(), Format::JsonLines).await.unwrap();
             options.physical = true;
-            let ours = lines(&piped(options).await);
+            let ours = lines(&piped(options).await.0);
             let expected = lines(&zstd::decode_all(std::fs::File::open(&file).unwrap()).unwrap());
             assert_eq!(ours.len(), expected.len(), "{}", case.display());
             for (ours, expected) in ours.iter().zip(&expected) {
@@ -272,22 +223,22 @@ fn trimmed(value: &Value) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn columns_and_limits_are_kept() {
     let source = hub("sr35", "sr_hub_full/sr_member");
-    let all = lines(&piped(options(&source, Format::JsonLines).await.unwrap()).await);
-    let mut options = options(&source, Format::JsonLines).await.unwrap();
+    let all = lines(&piped(all_rows(&source, Format::JsonLines).await.unwrap()).await.0);
+    let mut options = all_rows(&source, Format::JsonLines).await.unwrap();
     options.columns = vec!["CITY_CODE".into(), "name".into()];
     for limit in [0, 1, 7, 1000, 1_000_000] {
         options.limit = Some(limit);
         let wanted = all.iter().take(limit as usize);
         let wanted: Vec<String> =
             wanted.map(|row| format!("{{\"city_code\":{},\"name\":{}}}", row["city_code"], row["name"])).collect();
-        let ours = String::from_utf8(piped(options.clone()).await).unwrap();
+        let ours = String::from_utf8(piped(options.clone()).await.0).unwrap();
         assert_eq!(ours.lines().collect::<Vec<_>>(), wanted, "limit {limit}");
         let dir = tempfile::tempdir().unwrap();
         let report = done(run(options.clone(), Target::Directory(dir.path().into())).await);
         assert_eq!(report.rows, wanted.len() as u64);
     }
     options.columns = vec!["nothing".into()];
-    let failed = run(options, Target::Stream(Box::new(Pipe::default()))).await.unwrap();
+    let failed = run(options, Pipe::default().target()).await.unwrap();
     assert_eq!(failed.status, JobStatus::Failed);
     assert!(failed.tables[0].problems[0].contains("city_code"), "{failed:?}");
 }
@@ -296,12 +247,12 @@ async fn columns_and_limits_are_kept() {
 async fn csv_has_a_header_nulls_and_quotes() {
     let source = hub("sr35", "sr_hub_full/sr_member");
     let csv = CsvOptions { header: true, ..CsvOptions::default() };
-    let text = String::from_utf8(piped(options(&source, Format::Csv(csv)).await.unwrap()).await).unwrap();
+    let text = String::from_utf8(piped(all_rows(&source, Format::Csv(csv)).await.unwrap()).await.0).unwrap();
     assert!(text.starts_with("sr_id,name,city_code,reg_date,verified\n"), "{}", &text[..200]);
-    let all = lines(&piped(options(&source, Format::JsonLines).await.unwrap()).await);
+    let all = lines(&piped(all_rows(&source, Format::JsonLines).await.unwrap()).await.0);
     assert_eq!(text.lines().count(), all.len() + 1);
     let tabs = CsvOptions { separator: b"\t".into(), null: b"".into(), header: false };
-    let text = String::from_utf8(piped(options(&source, Format::Csv(tabs)).await.unwrap()).await).unwrap();
+    let text = String::from_utf8(piped(all_rows(&source, Format::Csv(tabs)).await.unwrap()).await.0).unwrap();
     for (line, row) in text.lines().zip(&all) {
         // Without quotes, nothing is NULL.
         let quoted = |name: &str| match name.is_empty() || name.contains(['"', '\t']) {
@@ -334,14 +285,14 @@ async fn an_interrupted_export_goes_on_and_appears_whole() {
     let target = || Target::Directory(dir.path().into());
     let cancel = Cancel::default();
     let stop = Arc::new(StopAfter(Mutex::new(2), cancel.clone()));
-    let mut one = options(&source, Format::Parquet).await.unwrap();
+    let mut one = all_rows(&source, Format::Parquet).await.unwrap();
     one.workers = 1;
     let first = export(one.clone(), target(), stop, cancel).await.unwrap();
     assert_eq!(first.status, JobStatus::Interrupted);
     assert!(!dir.path().join("sr_member").exists());
     // Another export does not take it for its own.
     let elsewhere = hub("sr35", "sr_hub_full/sr_member/p1");
-    let other = options(&elsewhere, Format::JsonLines).await.unwrap();
+    let other = all_rows(&elsewhere, Format::JsonLines).await.unwrap();
     let second_dir = tempfile::tempdir().unwrap();
     assert_eq!(done(run(other, Target::Directory(second_dir.path().into())).await).reused_files, 0);
     let report = done(run(one.clone(), target()).await);
@@ -360,7 +311,7 @@ async fn a_file_appears_whole_or_not_at_all() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("orders.parquet");
     let source = hub("sr35", "sr_hub_full/orders");
-    let one = options(&source, Format::Parquet).await.unwrap();
+    let one = all_rows(&source, Format::Parquet).await.unwrap();
     done(run(one.clone(), Target::File(file.clone())).await);
     let bytes = std::fs::read(&file).unwrap();
     assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"));
@@ -376,7 +327,7 @@ async fn a_file_appears_whole_or_not_at_all() {
     let source = broken.path().join("sr_hub_full/orders").display().to_string();
     let other = dir.path().join("damaged.csv");
     let csv = Format::Csv(CsvOptions::default());
-    let failed = run(options(&source, csv).await.unwrap(), Target::File(other)).await.unwrap();
+    let failed = run(all_rows(&source, csv).await.unwrap(), Target::File(other)).await.unwrap();
     assert_eq!(failed.status, JobStatus::Failed, "{failed:?}");
     assert!(failed.tables[0].problems[0].contains("damaged"), "{failed:?}");
     let names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
@@ -416,7 +367,7 @@ impl Write for Closed {
 async fn a_reader_that_goes_away_is_no_failure() {
     let source = hub("sr35", "sr_hub_full/orders");
     for format in [Format::JsonLines, Format::Parquet, Format::Arrow, Format::Csv(CsvOptions::default())] {
-        done(run(options(&source, format).await.unwrap(), Target::Stream(Box::new(Closed))).await);
+        done(run(all_rows(&source, format).await.unwrap(), Target::Stream(Box::new(Closed))).await);
     }
 }
 
@@ -424,15 +375,18 @@ async fn a_reader_that_goes_away_is_no_failure() {
 async fn what_cannot_be_meant_is_refused() {
     let kind = |result: Result<ExportOptions, RestoreError>| result.unwrap_err().kind;
     let format = || Format::JsonLines;
-    assert_eq!(kind(options(&hub("sr35", ""), format()).await), ErrorKind::Usage);
-    assert_eq!(kind(options("/no/such/place/at/all", format()).await), ErrorKind::NotFound);
-    assert_eq!(kind(options(&hub("sr35", "no_label/t"), format()).await), ErrorKind::NotFound);
-    assert_eq!(kind(options(&hub("sr35", "sr_hub_full/no_table"), format()).await), ErrorKind::NoSuchObject);
-    assert_eq!(kind(options(&hub("sr35", "sr_hub_full/orders/no_partition"), format()).await), ErrorKind::NoSuchObject);
-    let whole = options(&hub("sr35", "sr_hub_full"), format()).await.unwrap();
-    let refused = run(whole, Target::Stream(Box::new(Pipe::default()))).await.unwrap_err();
+    assert_eq!(kind(all_rows(&hub("sr35", ""), format()).await), ErrorKind::Usage);
+    assert_eq!(kind(all_rows("/no/such/place/at/all", format()).await), ErrorKind::NotFound);
+    assert_eq!(kind(all_rows(&hub("sr35", "no_label/t"), format()).await), ErrorKind::NotFound);
+    assert_eq!(kind(all_rows(&hub("sr35", "sr_hub_full/no_table"), format()).await), ErrorKind::NoSuchObject);
+    assert_eq!(
+        kind(all_rows(&hub("sr35", "sr_hub_full/orders/no_partition"), format()).await),
+        ErrorKind::NoSuchObject
+    );
+    let whole = all_rows(&hub("sr35", "sr_hub_full"), format()).await.unwrap();
+    let refused = run(whole, Pipe::default().target()).await.unwrap_err();
     assert_eq!(refused.kind, ErrorKind::Usage);
-    let view = options(&hub("sr35", "sr_hub_full/v_member"), format()).await.unwrap();
-    let refused = run(view, Target::Stream(Box::new(Pipe::default()))).await.unwrap();
+    let view = all_rows(&hub("sr35", "sr_hub_full/v_member"), format()).await.unwrap();
+    let refused = run(view, Pipe::default().target()).await.unwrap();
     assert!(refused.tables[0].problems[0].contains("view"), "{refused:?}");
 }

@@ -1,15 +1,16 @@
 //! Exports of some rows, in several files, by several processes: together and each alone they are what one export of everything is.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod common;
+
+use common::exporting::{self, Pipe, done, run};
 use proptest::prelude::*;
 use serde_json::Value;
-use starsnap_restore::access::Access;
 use starsnap_restore::condition::Condition;
-use starsnap_restore::export::{CsvOptions, ExportOptions, ExportSource, Format, Shard, Split, Target, Types, export};
+use starsnap_restore::export::{CsvOptions, ExportOptions, Format, Shard, Split, Target, export};
 use starsnap_restore::report::{ExportReport, JobStatus};
-use starsnap_restore::{Cancel, ErrorKind, Progress, RestoreError, Silent};
+use starsnap_restore::{Cancel, ErrorKind, Progress};
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -19,51 +20,12 @@ fn hub(below: &str) -> String {
 }
 
 async fn options(source: &str) -> ExportOptions {
-    let source = ExportSource::resolve(source, &Access::default(), None).await.unwrap();
-    ExportOptions {
-        source,
-        format: Format::JsonLines,
-        types: Types::default(),
-        columns: Vec::new(),
-        condition: None,
-        limit: None,
-        split: Split::Tablet,
-        shard: None,
-        physical: false,
-        index: None,
-        workers: 3,
-    }
-}
-
-async fn run(options: ExportOptions, target: Target) -> Result<ExportReport, RestoreError> {
-    export(options, target, Arc::new(Silent), Cancel::default()).await
-}
-
-#[track_caller]
-fn done(report: Result<ExportReport, RestoreError>) -> ExportReport {
-    let report = report.unwrap();
-    assert_eq!(report.status, JobStatus::Done, "{report:?}");
-    report
-}
-
-#[derive(Clone, Default)]
-struct Pipe(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Pipe {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+    exporting::all_rows(source, Format::JsonLines).await.unwrap()
 }
 
 async fn piped(options: ExportOptions) -> (Vec<String>, ExportReport) {
-    let pipe = Pipe::default();
-    let report = done(run(options, Target::Stream(Box::new(pipe.clone()))).await);
-    let text = String::from_utf8(pipe.0.lock().unwrap().clone()).unwrap();
-    (text.lines().map(str::to_owned).collect(), report)
+    let (bytes, report) = exporting::piped(options).await;
+    (String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect(), report)
 }
 
 /// Every file below a directory, hidden ones too: its path, and its lines.
@@ -171,7 +133,7 @@ async fn a_condition_that_a_table_cannot_have_names_the_place() {
     ] {
         let mut some = options(&hub("sr_hub_full/sales")).await;
         some.condition = Some(Condition::parse(condition).unwrap());
-        let report = run(some, Target::Stream(Box::new(Pipe::default()))).await.unwrap();
+        let report = run(some, Pipe::default().target()).await.unwrap();
         assert_eq!(report.status, JobStatus::Failed);
         let problem = &report.tables[0].problems[0];
         assert!(problem.contains(about), "{problem}");

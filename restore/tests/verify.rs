@@ -447,6 +447,33 @@ async fn a_warehouse_a_table_and_a_partition_are_verified_as_directories() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tablet_by_itself_is_verified_and_its_damage_named() {
+    let tablets = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/tablets");
+    for case in ["sr33/scalars_tiny", "sr35/pk_delvec", "sr35/pk_dcg", "sr35/dup_dcg", "sr35/unique_multi_rowset"] {
+        let dir = tablets.join(case).join("tablet");
+        let bare = async |path: &Path, level| run(of(Target::directory(path).unwrap(), level)).await.unwrap();
+        for level in LEVELS {
+            let report = bare(&dir, level).await;
+            assert_eq!(report.exit_code(), exit::DONE, "{case}: {:#?}", said(&report));
+            assert_eq!((report.looked.tablets, report.snapshots.len()), (1, 1), "{case}");
+            assert_eq!(report.looked.rows > 0, level == Level::Rows, "{case}");
+        }
+        let copy = tempfile::tempdir().unwrap();
+        common::copy(&dir, copy.path());
+        let segment = find(copy.path(), |path| path.ends_with(".dat"));
+        flip(&segment, 40);
+        let report = bare(copy.path(), Level::Pages).await;
+        assert_eq!(report.exit_code(), exit::PARTIAL, "{case}");
+        assert!(said(&report).iter().any(|text| text.contains(segment.to_str().unwrap())), "{:#?}", said(&report));
+        fs::remove_file(&segment).unwrap();
+        let report = bare(copy.path(), Level::Quick).await;
+        assert!(report.all().any(|(_, _, finding)| finding.kind == FindingKind::Missing), "{:#?}", said(&report));
+    }
+    let nothing = tempfile::tempdir().unwrap();
+    assert!(Target::directory(nothing.path()).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_verification_says_so() {
     let repository = open(&location("sr35/hub")).await;
     let cancel = Cancel::default();

@@ -12,6 +12,7 @@ import argparse
 import fcntl
 import os
 import queue
+import select
 import socket
 import threading
 import time
@@ -50,13 +51,27 @@ def carry(source, target, first, delay, rate):
     sender = threading.Thread(target=send, daemon=True)
     sender.start()
     try:
-        while (count := os.splice(source.fileno(), into, PIECE)) > 0:
+        while (count := taken(source, into)) > 0:
             pieces.put((time.monotonic() + delay, count))
     except OSError:
         pass
     pieces.put(None)
     sender.join()
     os.close(into)
+
+
+def taken(source, into):
+    """Moves what comes next from a socket into a pipe, and returns its bytes. A splice that waits for bytes would hold the pipe, from which others
+    are sent meanwhile: it must not wait."""
+    while True:
+        for what, until in ((into, select.POLLOUT), (source, select.POLLIN)):
+            poll = select.poll()
+            poll.register(what, until)
+            poll.poll()
+        try:
+            return os.splice(source.fileno(), into, PIECE, flags=os.SPLICE_F_NONBLOCK)
+        except BlockingIOError:
+            pass
 
 
 def serve(client, target, delay, rate):

@@ -48,7 +48,7 @@ pub struct RestoreArgs {
 /// looked at, and also when a backup was not completed, unless another snapshot is named.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// The repository; or a directory of tables, a table or a partition in a mount or a warehouse
+    /// The repository; or a directory of tables, a table or a partition in a mount or a warehouse, or a tablet's directory
     #[arg(value_hint = ValueHint::AnyPath)]
     pub source: String,
     /// LABEL, LABEL@latest or LABEL@TIMESTAMP [default: all snapshots of the repository]

@@ -186,5 +186,6 @@ fn kind(kind: ObjectKind) -> &'static str {
         ObjectKind::View => "view",
         ObjectKind::Function => "function",
         ObjectKind::Catalog => "external catalog",
+        ObjectKind::Tablet => "tablet",
     }
 }

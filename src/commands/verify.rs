@@ -6,7 +6,6 @@ use crate::failure::Outcome;
 use crate::output::{Align, Output, printable, size, table};
 use crate::progress::{self, count};
 use starsnap_restore::report::JobStatus;
-use starsnap_restore::source::Source;
 use starsnap_restore::verify::{Health, Level, Looked, Target, VerifyOptions, VerifyReport};
 use starsnap_restore::{ErrorKind, RestoreError};
 use std::path::Path;
@@ -38,7 +37,7 @@ async fn target(args: &VerifyArgs, globals: &Globals) -> anyhow::Result<Target> 
         return match opened {
             Err(error) if no_repository(&error) && args.repository_name.is_none() => {
                 // Neither: then that there is no repository is what counts.
-                Ok(Target::Directory(Source::directory(Path::new(&args.source)).map_err(|_| error)?))
+                Target::directory(Path::new(&args.source)).map_err(|_| error.into())
             }
             opened => Ok(Target::Repository { repository: opened?, label: None, timestamp: None }),
         };

@@ -85,3 +85,13 @@ fn a_warehouse_is_verified_as_a_directory() {
     let ran = world.run(["verify", table.to_str().unwrap(), "--rows"]).ok();
     assert!(ran.stdout.contains("HEALTHY"), "{}", ran.stdout);
 }
+
+#[test]
+fn a_tablet_by_itself_is_verified_too() {
+    let world = World::new();
+    let tablet = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tablets/sr35/pk_delvec/tablet");
+    let report = world.run(["verify", tablet.to_str().unwrap(), "--rows", "--json"]).ok().json();
+    assert_eq!((&report["status"], &report["tablets"]), (&"done".into(), &1.into()));
+    assert_eq!(report["snapshots"][0]["tables"][0]["kind"], "tablet");
+    world.run(["verify", tablet.to_str().unwrap(), "--table", "users"]).code(10).says("users");
+}

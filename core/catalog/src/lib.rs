@@ -1,8 +1,8 @@
 //! What a backup snapshot holds: `__info_*` and `__meta` to and from databases, tables, partitions and types, and the DDL text that
 //! would make them again.
 //!
-//! This room knows bytes and catalog objects. It must not know where they come from: no paths of a store, no network, no async, no
-//! tablet contents.
+//! This room knows bytes and catalog objects. It must not know where they come from: no paths of a store, no network, no async. Of tablets it knows
+//! the schema, in which it finds the catalog's columns.
 //!
 //! * [`model`]: the catalog objects as `__meta` stores them, for every StarRocks version; unknown keys survive a round trip.
 //! * [`info`]: the job info `__info_<timestamp>` (shapes A to D).
@@ -25,6 +25,7 @@ pub mod model;
 pub mod range;
 pub mod repo_info;
 pub mod snapshot;
+mod stored;
 pub mod table_file;
 pub mod time;
 mod wire;

@@ -167,12 +167,9 @@ impl LogicalType {
         }
     }
 
-    fn from_pb(column: &ColumnPb) -> Result<Self> {
-        let length = || u32::try_from(column.length.unwrap_or(0)).unwrap_or(0);
-        let decimal = |kind| decimal(kind, column);
-        let name = column.r#type.to_ascii_uppercase();
-        // The old names DATE, DATETIME and DECIMAL stand for other bytes in old segments, but for the same values.
-        Ok(match name.as_str() {
+    /// A type that one word says all of, in capitals.
+    fn of_word(word: &str) -> Option<LogicalType> {
+        Some(match word {
             "BOOLEAN" => LogicalType::Boolean,
             "TINYINT" => LogicalType::TinyInt,
             "SMALLINT" => LogicalType::SmallInt,
@@ -181,8 +178,24 @@ impl LogicalType {
             "LARGEINT" => LogicalType::LargeInt,
             "FLOAT" => LogicalType::Float,
             "DOUBLE" => LogicalType::Double,
-            "DATE" | "DATE_V2" => LogicalType::Date,
-            "DATETIME" | "TIMESTAMP" => LogicalType::DateTime,
+            "DATE" => LogicalType::Date,
+            "DATETIME" => LogicalType::DateTime,
+            "JSON" => LogicalType::Json,
+            "HLL" => LogicalType::Hll,
+            "BITMAP" => LogicalType::Bitmap,
+            "PERCENTILE" => LogicalType::Percentile,
+            _ => return None,
+        })
+    }
+
+    fn from_pb(column: &ColumnPb) -> Result<Self> {
+        let length = || u32::try_from(column.length.unwrap_or(0)).unwrap_or(0);
+        let decimal = |kind| decimal(kind, column);
+        let name = column.r#type.to_ascii_uppercase();
+        // The old names DATE, DATETIME and DECIMAL stand for other bytes in old segments, but for the same values.
+        Ok(match name.as_str() {
+            "DATE_V2" => LogicalType::Date,
+            "TIMESTAMP" => LogicalType::DateTime,
             "CHAR" => LogicalType::Char(length()),
             "VARCHAR" => LogicalType::Varchar(length().saturating_sub(4)),
             "VARBINARY" => LogicalType::Varbinary(length().saturating_sub(4)),
@@ -193,10 +206,7 @@ impl LogicalType {
             "DECIMAL64" => decimal(DecimalKind::D64)?,
             "DECIMAL128" => decimal(DecimalKind::D128)?,
             "DECIMAL256" => decimal(DecimalKind::D256)?,
-            "JSON" => LogicalType::Json,
-            "HLL" => LogicalType::Hll,
-            "OBJECT" | "BITMAP" => LogicalType::Bitmap,
-            "PERCENTILE" => LogicalType::Percentile,
+            "OBJECT" => LogicalType::Bitmap,
             "ARRAY" => match <[Column; 1]>::try_from(children(column)?) {
                 Ok([element]) => LogicalType::Array(Box::new(element)),
                 Err(c) => return Err(child_count(&name, &c)),
@@ -206,7 +216,7 @@ impl LogicalType {
                 Err(c) => return Err(child_count(&name, &c)),
             },
             "STRUCT" => LogicalType::Struct(children(column)?),
-            _ => LogicalType::Unknown(name),
+            _ => LogicalType::of_word(&name).unwrap_or(LogicalType::Unknown(name)),
         })
     }
 }

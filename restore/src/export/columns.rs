@@ -3,10 +3,9 @@
 use super::tablet::Unit;
 use crate::choices::choices;
 use crate::error::{ErrorKind, RestoreError, Result};
-use starsnap_catalog::ddl::signature_type;
 use starsnap_catalog::model;
 use starsnap_catalog::snapshot::TableEntry;
-use starsnap_tablet::{AddedColumn, TabletMeta, TabletSchema};
+use starsnap_tablet::{TabletMeta, TabletSchema};
 
 /// A column: its name in the tablets, and its name in the output.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,27 +104,11 @@ fn catalog_columns(entry: Option<&TableEntry>, index: Option<&str>) -> Result<Op
 /// that was added after the last load has its default in all rows.
 fn find(table: &str, column: &model::Column, schema: &mut TabletSchema) -> Result<OutputColumn> {
     let by_star = column.is_selected_by_star();
-    let stored = match schema.locate(column.stored_names(), column.unique_id) {
-        Some(found) => found.name.clone(),
-        None => add(column, schema).ok_or_else(|| {
-            let reason =
-                format!("no tablet knows column {} of the catalog yet, and what it holds is not stored", column.name);
-            RestoreError::new(ErrorKind::Unsupported, "read table", table, reason)
-                .advise("it was added after the last load; a tablet's directory can be exported without it")
-        })?,
-    };
+    let stored = column.stored_in(schema).ok_or_else(|| {
+        let reason =
+            format!("no tablet knows column {} of the catalog yet, and what it holds is not stored", column.name);
+        RestoreError::new(ErrorKind::Unsupported, "read table", table, reason)
+            .advise("it was added after the last load; a tablet's directory can be exported without it")
+    })?;
     Ok(OutputColumn { stored, name: column.name.clone(), by_star })
-}
-
-fn add(column: &model::Column, schema: &mut TabletSchema) -> Option<String> {
-    let added = AddedColumn {
-        name: column.id(),
-        // Without one of its own it could be any of those that were dropped.
-        unique_id: column.unique_id.filter(|id| *id >= 0)?,
-        ty: &signature_type(&column.ty).ok()?,
-        aggregation: column.aggregation_type.as_deref().filter(|_| !column.is_key),
-        nullable: column.is_allow_null,
-        default_value: column.default_of_old_rows().filter(|_| column.materialized_column_expr.is_none())?,
-    };
-    schema.add(&added).ok()
 }

@@ -3,12 +3,11 @@
 use crate::access::Access;
 use crate::choices::choices;
 use crate::error::{ErrorKind, RestoreError, Result};
-use crate::source::Source;
+use crate::source::{Source, is_tablet};
 use starsnap_catalog::layout::{self, TableLayout};
 use starsnap_catalog::snapshot::{PartitionKind, TableEntry};
 use starsnap_repository::cache::IndexCache;
 use starsnap_repository::{Location, Repository};
-use starsnap_tablet::meta::is_header;
 use std::path::{Path, PathBuf};
 
 /// Tables, one table, one partition, or one tablet.
@@ -80,19 +79,6 @@ impl ExportSource {
             "give a table, partition or tablet directory, or a path into a repository: REPOSITORY/LABEL[@TIMESTAMP]/TABLE",
         ))
     }
-}
-
-/// True for a directory with a tablet's header in it.
-fn is_tablet(path: &Path) -> Result<bool> {
-    let failed = |error| RestoreError::io("list", path, error);
-    for entry in std::fs::read_dir(path).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let is_file = || entry.file_type().is_ok_and(|kind| kind.is_file());
-        if entry.file_name().to_str().is_some_and(is_header) && is_file() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// A directory of the mount's shape.

@@ -7,6 +7,7 @@ use crate::warehouse::{read_table_json, table_dirs};
 use starsnap_catalog::layout::TabletPlace;
 use starsnap_catalog::table_file::{Origin, TableFile};
 use starsnap_repository::md5::Md5;
+use starsnap_tablet::meta::is_header;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -68,6 +69,15 @@ impl DirectorySource {
     pub(super) fn database_dir(path: &Path) -> Result<DirectorySource> {
         let tables = table_dirs(path)?.into_iter().map(|(path, file)| TableDir { path, file }).collect();
         Ok(DirectorySource { path: path.to_owned(), tables, single: false, partition: None, mounted: None })
+    }
+
+    /// The directory of a tablet, with a header in it; none for any other.
+    pub(super) fn tablet_dir(given: &Path) -> Result<Option<DirectorySource>> {
+        if !is_tablet(given)? {
+            return Ok(None);
+        }
+        let path = given.canonicalize().map_err(|error| RestoreError::io("read", given, error))?;
+        Ok(Some(DirectorySource { path, tables: Vec::new(), single: true, partition: None, mounted: None }))
     }
 
     /// `<table>/<partition>`.
@@ -178,28 +188,52 @@ impl DirectorySource {
 
 impl DirectorySource {
     pub(super) fn stored(&self, table: usize, place: &TabletPlace) -> Stored {
-        let mut stored = Stored { shown: place.path(), files: Vec::new(), problems: Vec::new(), lost: Vec::new() };
         let Some(table) = self.tables.get(table) else {
-            stored.problems.push("no such table in the source".into());
-            return stored;
+            let problems = vec!["no such table in the source".into()];
+            return Stored { shown: place.path(), files: Vec::new(), problems, lost: Vec::new() };
         };
-        let dir = table.path.join(place.path());
-        stored.shown = dir.display().to_string();
-        match list(&dir) {
-            Ok((files, problems)) => {
-                if files.is_empty() && problems.is_empty() {
-                    stored.problems.push("the tablet's directory is empty".into());
-                }
-                (stored.files, stored.problems) = (files, [stored.problems, problems].concat());
-            }
-            Err(error) => stored.problems.push(error.to_string()),
-        }
-        stored.problems.extend(foreign_names(stored.files.iter().map(|file| &*file.name)));
+        let mut stored = stored(&table.path.join(place.path()));
         // What a mount found wrong in the repository shows in its table.json alone.
         let named = format!("tablet {}:", place.tablet_dir);
         stored.problems.extend(table.file.problems.iter().filter(|problem| problem.contains(&named)).cloned());
         stored
     }
+
+    /// What stands in the directory itself, see [`DirectorySource::tablet_dir`].
+    pub(super) fn stored_tablet(&self) -> Stored {
+        stored(&self.path)
+    }
+}
+
+/// What stands in a tablet's directory.
+fn stored(dir: &Path) -> Stored {
+    let shown = dir.display().to_string();
+    let mut stored = Stored { shown, files: Vec::new(), problems: Vec::new(), lost: Vec::new() };
+    match list(dir) {
+        Ok((files, problems)) => {
+            if files.is_empty() && problems.is_empty() {
+                stored.problems.push("the tablet's directory is empty".into());
+            }
+            stored.problems.extend(problems);
+            stored.files = files;
+        }
+        Err(error) => stored.problems.push(error.to_string()),
+    }
+    stored.problems.extend(foreign_names(stored.files.iter().map(|file| &*file.name)));
+    stored
+}
+
+/// True for a directory with a tablet's header in it.
+pub(crate) fn is_tablet(path: &Path) -> Result<bool> {
+    let failed = |error| RestoreError::io("list", path, error);
+    for entry in std::fs::read_dir(path).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let is_file = || entry.file_type().is_ok_and(|kind| kind.is_file());
+        if entry.file_name().to_str().is_some_and(is_header) && is_file() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The files of a tablet's directory, and what in it is no file.

@@ -50,8 +50,8 @@ pub(super) struct Examiner {
 }
 
 impl Examiner {
-    /// Looks at the tablet; `read` is false where only its names count. From a thread that may block.
-    pub(super) fn tablet(&self, stored: &Stored, wanted: &Wanted, read: bool) -> Found {
+    /// Looks at the tablet; `wanted` where there is a catalog, `read` false where only its names count. From a thread that may block.
+    pub(super) fn tablet(&self, stored: &Stored, wanted: Option<&Wanted>, read: bool) -> Found {
         let mut look = Look { examiner: self, stored, found: Found::default(), bad: HashSet::new() };
         look.names();
         if read {
@@ -117,7 +117,7 @@ impl Look<'_> {
         }
     }
 
-    fn files(&mut self, wanted: &Wanted) {
+    fn files(&mut self, wanted: Option<&Wanted>) {
         let (stored, level) = (self.stored, self.examiner.level);
         let meta = self.meta(wanted);
         for file in &stored.files {
@@ -151,8 +151,8 @@ impl Look<'_> {
         }
     }
 
-    /// Reads the header and what belongs to it; compares it with the catalog and with the files.
-    fn meta(&mut self, wanted: &Wanted) -> Option<TabletMeta> {
+    /// Reads the header and what belongs to it; compares it with the catalog, where there is one, and with the files.
+    fn meta(&mut self, wanted: Option<&Wanted>) -> Option<TabletMeta> {
         let stored = self.stored;
         let header = stored.files.iter().find(|file| is_header(&file.name))?;
         let bytes = self.whole(header)?;
@@ -180,7 +180,9 @@ impl Look<'_> {
                 self.bad(file, self.tablet_error(&file.shown(), &error));
             }
         }
-        self.compare(header, &meta, wanted);
+        if let Some(wanted) = wanted {
+            self.compare(header, &meta, wanted);
+        }
         let there: HashSet<&str> = stored.files.iter().map(|file| file.name.as_str()).collect();
         for name in expected_files(&meta).into_iter().filter(|name| !there.contains(name.as_str())) {
             let said = |lost: &String| md5::split_name(lost).is_some_and(|(base, _)| base == name);
@@ -268,9 +270,9 @@ impl Look<'_> {
     }
 
     /// Decodes each rowset by itself, so that a damaged one hides no other.
-    fn rows(&mut self, meta: &TabletMeta, wanted: &Wanted) {
+    fn rows(&mut self, meta: &TabletMeta, wanted: Option<&Wanted>) {
         let stored = self.stored;
-        let mut misplaced = wanted.bucket.clone().and_then(|bucket| Misplaced::new(bucket, &meta.schema));
+        let mut misplaced = wanted.and_then(|wanted| Misplaced::new(wanted.bucket.clone()?, &meta.schema));
         let mut hollow = meta.clone();
         let rowsets = std::mem::take(&mut hollow.rowsets);
         for rowset in rowsets {

@@ -1,6 +1,8 @@
 //! What the tests of the jobs share: genuine repositories, copies of them to damage, and what stands in a directory.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod exporting;
+
 use starsnap_catalog::layout::TableLayout;
 use starsnap_catalog::snapshot::TableKind;
 use starsnap_repository::md5::{self, Md5};

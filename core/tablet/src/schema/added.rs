@@ -158,12 +158,12 @@ impl<'a> Text<'a> {
             return Err(self.wrong());
         }
         let word = self.until(|char| !char.is_ascii_alphanumeric() && char != '_').to_ascii_uppercase();
-        let ty = match word.as_str() {
+        match word.as_str() {
             "ARRAY" => {
                 self.expect('<')?;
                 let element = self.child("element", depth)?;
                 self.expect('>')?;
-                return Ok(LogicalType::Array(Box::new(element)));
+                Ok(LogicalType::Array(Box::new(element)))
             }
             "MAP" => {
                 self.expect('<')?;
@@ -171,7 +171,7 @@ impl<'a> Text<'a> {
                 self.expect(',')?;
                 let value = self.child("value", depth)?;
                 self.expect('>')?;
-                return Ok(LogicalType::Map(Box::new(key), Box::new(value)));
+                Ok(LogicalType::Map(Box::new(key), Box::new(value)))
             }
             "STRUCT" => {
                 self.expect('<')?;
@@ -184,25 +184,10 @@ impl<'a> Text<'a> {
                     }
                 }
                 self.expect('>')?;
-                return Ok(LogicalType::Struct(fields));
+                Ok(LogicalType::Struct(fields))
             }
-            "BOOLEAN" => LogicalType::Boolean,
-            "TINYINT" => LogicalType::TinyInt,
-            "SMALLINT" => LogicalType::SmallInt,
-            "INT" => LogicalType::Int,
-            "BIGINT" => LogicalType::BigInt,
-            "LARGEINT" => LogicalType::LargeInt,
-            "FLOAT" => LogicalType::Float,
-            "DOUBLE" => LogicalType::Double,
-            "DATE" => LogicalType::Date,
-            "DATETIME" => LogicalType::DateTime,
-            "JSON" => LogicalType::Json,
-            "HLL" => LogicalType::Hll,
-            "BITMAP" => LogicalType::Bitmap,
-            "PERCENTILE" => LogicalType::Percentile,
-            _ => return self.sized(&word),
-        };
-        Ok(ty)
+            _ => LogicalType::of_word(&word).map_or_else(|| self.sized(&word), Ok),
+        }
     }
 
     /// A type with numbers behind its name.

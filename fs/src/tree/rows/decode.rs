@@ -5,13 +5,12 @@ use super::files::{Opener, metadata};
 use crate::error::{FsError, Result};
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
-use starsnap_catalog::ddl::signature_type;
 use starsnap_catalog::model;
 use starsnap_repository::reading::Reading;
 use starsnap_repository::snapshot::TabletFiles;
 use starsnap_tablet::meta::{is_delta_columns, is_header};
 use starsnap_tablet::render::TextFormat;
-use starsnap_tablet::{AddedColumn, Named, Tablet, TabletMeta, TabletSchema};
+use starsnap_tablet::{Named, Tablet, TabletMeta, TabletSchema};
 use std::collections::HashMap;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::Sender;
@@ -172,25 +171,10 @@ fn columns(
 
 /// A column of the catalog in the tablets' schema; one that was added after the last load has its default in all rows.
 fn find(file: &RowsFile, column: &model::Column, schema: &mut TabletSchema) -> Result<Column> {
-    let stored = match schema.locate(column.stored_names(), column.unique_id) {
-        Some(found) => found.name.clone(),
-        None => add(column, schema)
-            .ok_or_else(|| file.failed(format!("no tablet knows column {} of the catalog yet", column.name)))?,
-    };
+    let stored = column
+        .stored_in(schema)
+        .ok_or_else(|| file.failed(format!("no tablet knows column {} of the catalog yet", column.name)))?;
     Ok(Column { stored, name: column.name.clone() })
-}
-
-fn add(column: &model::Column, schema: &mut TabletSchema) -> Option<String> {
-    let added = AddedColumn {
-        name: column.id(),
-        // Without one of its own it could be any of those that were dropped.
-        unique_id: column.unique_id.filter(|id| *id >= 0)?,
-        ty: &signature_type(&column.ty).ok()?,
-        aggregation: column.aggregation_type.as_deref().filter(|_| !column.is_key),
-        nullable: column.is_allow_null,
-        default_value: column.default_of_old_rows().filter(|_| column.materialized_column_expr.is_none())?,
-    };
-    schema.add(&added).ok()
 }
 
 /// The schema of the greatest version among all tablets.
