@@ -19,6 +19,42 @@ fn repeated(case: &Case, times: usize) -> Tablet {
     Tablet::new(meta, move |name: &str| Ok(files[name].clone() as Arc<dyn ReadAt>))
 }
 
+/// How much may be held decides about batches, and about nothing else.
+#[test]
+fn rows_are_the_same_however_little_is_held() {
+    let little = ReadOptions { held_bytes: 64 << 10, ..options() };
+    let mut compared = 0;
+    for case in common::cases() {
+        let meta = case.meta();
+        let rows: i64 = meta.rowsets.iter().map(|rowset| rowset.num_rows).sum();
+        let deletes = meta.rowsets.iter().any(|rowset| rowset.delete_predicate.is_some());
+        if !matches!(meta.schema.keys_type, KeysType::Duplicate | KeysType::Unique) || deletes || rows > 6_000 {
+            continue;
+        }
+        let of = |options| repeated(&case, 3).rows(None, options).unwrap();
+        assert!(common::concat(of(&little)) == common::concat(of(&options())), "{case}");
+        compared += 1;
+    }
+    assert!(compared > 10, "{compared} compared");
+}
+
+/// What batches hold is bounded by how large their rows are in memory, which is more than what is stored of them.
+#[test]
+fn batches_become_as_small_as_their_rows_are_large() {
+    let held_bytes = 1 << 20;
+    let of = |held_bytes| ReadOptions { held_bytes, ..options() };
+    let mut bounded = 0;
+    for case in common::cases().into_iter().filter(|case| case.meta().rowsets.iter().all(|r| r.num_rows <= 100_000)) {
+        let batches = case.open().rows(None, &of(held_bytes)).unwrap().map(Result::unwrap);
+        let sizes: Vec<usize> = batches.map(|batch| batch.get_array_memory_size()).collect();
+        // The first tells how large rows are; those after it may have larger ones.
+        let most = sizes.iter().max().copied().unwrap_or(0);
+        assert!(most < 3 * held_bytes, "{case}: {most} bytes");
+        bounded += usize::from(sizes.len() > 3);
+    }
+    assert!(bounded > 3, "{bounded} of several batches");
+}
+
 /// Where there are too many runs for each to hold pages of all columns, they read them again; nothing else may change.
 #[test]
 fn very_many_runs_merge_as_few_do() {
