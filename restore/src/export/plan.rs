@@ -260,10 +260,7 @@ impl Content {
         let tablet = unit.open(&self.schema, &job.runtime)?;
         let names: Vec<&str> = self.columns.iter().map(|column| &*column.stored).collect();
         let side_by_side = super::output::at_once(self, options.workers.clamp(1, self.tablets.max(1)));
-        let read = ReadOptions {
-            held_bytes: HELD_BYTES / side_by_side,
-            ..options.format.read_options(options.types)
-        };
+        let read = ReadOptions { held_bytes: HELD_BYTES / side_by_side, ..options.format.read_options(options.types) };
         let failed = |error: TabletError| tablet_error(&unit.path, error);
         let filter = self.filter.as_ref();
         let (schema, rows) = if options.physical {
