@@ -23,9 +23,6 @@ pub(crate) trait ColumnReader: Send {
 
     /// Passes over the next `rows` rows.
     fn skip(&mut self, rows: u64) -> Result<()>;
-
-    /// Lets go of pages and dictionaries, which are read again when more rows are wanted.
-    fn park(&mut self);
 }
 
 /// What a column is read from.
@@ -33,6 +30,8 @@ pub(crate) trait ColumnReader: Send {
 pub(crate) struct Context {
     pub file: Arc<dyn ReadAt>,
     pub pages: Arc<PageCounts>,
+    /// Whether all its pages were counted when it was opened before.
+    pub counted: bool,
     /// Bytes that are fetched ahead for one column, at most.
     pub max_fetch: u64,
     /// How many rows the column must have; not known of elements of ARRAY and MAP.

@@ -217,7 +217,7 @@ impl PhysicalRows {
             let name = rowset.id.segment_file(segment);
             let opened = self.tablet.open_segment(rowset, segment)?;
             self.counts.opened(number, rowset, opened.num_rows())?;
-            let size = BatchSize::shared(self.output.options.batch_rows, 1);
+            let size = BatchSize::shared(&self.output.options, 1);
             let written = rowset.schema.as_ref().unwrap_or(&meta.schema);
             let pages = &self.counts.pages;
             let rows = SegmentRows::open(&opened, &[], &meta.schema, written, &self.columns, size, pages);

@@ -81,6 +81,8 @@ pub enum MapAs {
 pub struct ReadOptions {
     /// Rows in a batch, at most.
     pub batch_rows: usize,
+    /// Bytes of the batches that a scan holds at a time, more or less: a merge holds at least one of each sorted run.
+    pub held_bytes: usize,
     pub text: TextAs,
     pub large_int: LargeIntAs,
     pub hll: HllAs,
@@ -92,6 +94,7 @@ impl Default for ReadOptions {
     fn default() -> Self {
         ReadOptions {
             batch_rows: 4096,
+            held_bytes: 64 << 20,
             text: TextAs::default(),
             large_int: LargeIntAs::default(),
             hll: HllAs::default(),

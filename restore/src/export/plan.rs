@@ -14,10 +14,13 @@ use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::{Schema, SchemaRef};
 use starsnap_catalog::layout::TableLayout;
 use starsnap_catalog::snapshot::{TableEntry, TableKind};
-use starsnap_tablet::{Filter, PhysicalRows, Rows, ScanStats, Tablet, TabletError, TabletSchema};
+use starsnap_tablet::{Filter, PhysicalRows, ReadOptions, Rows, ScanStats, Tablet, TabletError, TabletSchema};
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::sync::Arc;
+
+/// Bytes of decoded rows that all tablets that are worked on hold together, which is as much as merges of many loads want.
+const HELD_BYTES: usize = 96 << 20;
 
 /// One table of an export.
 #[derive(Debug)]
@@ -41,6 +44,8 @@ pub(super) struct Content {
     schema: TabletSchema,
     columns: Vec<OutputColumn>,
     filter: Option<Filter>,
+    /// How many tablets there are.
+    tablets: usize,
 }
 
 /// A table whose plan failed.
@@ -180,7 +185,7 @@ impl TablePlan {
         let all = columns::all(&self.name, entry, options.index.as_deref(), &mut schema)?;
         let filter = options.condition.as_ref().map(|condition| self.filter(condition, &all, &schema)).transpose()?;
         let columns = columns::choose(&self.name, all, &options.columns)?;
-        self.content = Some(Content { schema, columns, filter });
+        self.content = Some(Content { schema, columns, filter, tablets: self.units.len() });
         Ok(())
     }
 
@@ -254,7 +259,8 @@ impl Content {
     pub(super) fn rows(&self, unit: &Unit, options: &ExportOptions, job: &Job<'_>) -> Result<RowStream> {
         let tablet = unit.open(&self.schema, &job.runtime)?;
         let names: Vec<&str> = self.columns.iter().map(|column| &*column.stored).collect();
-        let read = options.format.read_options(options.types);
+        let side_by_side = super::output::at_once(self, options.workers.clamp(1, self.tablets.max(1)));
+        let read = ReadOptions { held_bytes: HELD_BYTES / side_by_side, ..options.format.read_options(options.types) };
         let failed = |error: TabletError| tablet_error(&unit.path, error);
         let filter = self.filter.as_ref();
         let (schema, rows) = if options.physical {

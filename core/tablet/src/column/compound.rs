@@ -149,11 +149,6 @@ impl Repeated {
         }
         Ok(elements)
     }
-
-    fn park(&mut self) {
-        self.nulls.iter_mut().for_each(|nulls| nulls.park());
-        self.sizes.park();
-    }
 }
 
 fn total(offsets: &OffsetBuffer<i32>) -> usize {
@@ -177,11 +172,6 @@ impl ColumnReader for ArrayReader {
         let elements = self.rows.skip(rows)?;
         self.element.skip(elements)
     }
-
-    fn park(&mut self) {
-        self.rows.park();
-        self.element.park();
-    }
 }
 
 struct MapReader {
@@ -203,12 +193,6 @@ impl ColumnReader for MapReader {
         let entries = self.rows.skip(rows)?;
         self.key.skip(entries)?;
         self.value.skip(entries)
-    }
-
-    fn park(&mut self) {
-        self.rows.park();
-        self.key.park();
-        self.value.park();
     }
 }
 
@@ -234,9 +218,5 @@ impl ColumnReader for StructReader {
 
     fn skip(&mut self, rows: u64) -> Result<()> {
         self.readers.iter_mut().chain(&mut self.nulls).try_for_each(|r| r.skip(rows))
-    }
-
-    fn park(&mut self) {
-        self.readers.iter_mut().chain(&mut self.nulls).for_each(|r| r.park());
     }
 }

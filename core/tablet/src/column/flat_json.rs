@@ -115,9 +115,4 @@ impl ColumnReader for FlatJsonReader {
         self.nulls.iter_mut().chain(&mut self.remain).try_for_each(|r| r.skip(rows))?;
         self.paths.iter_mut().try_for_each(|p| p.reader.skip(rows))
     }
-
-    fn park(&mut self) {
-        self.nulls.iter_mut().chain(&mut self.remain).for_each(|r| r.park());
-        self.paths.iter_mut().for_each(|p| p.reader.park());
-    }
 }

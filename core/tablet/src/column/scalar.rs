@@ -30,15 +30,15 @@ pub(crate) struct ScalarReader {
     cursor: Option<Cursor>,
     /// Ordinal of the next row.
     ordinal: u64,
-    /// How many rows lie between there and the row that is really the next, since the reader was parked.
-    parked: u64,
 }
 
 impl ScalarReader {
     pub fn open(context: &Context, meta: &ColumnMetaPb, out: Box<dyn Out>) -> Result<Self> {
         let root = meta.indexes.iter().find_map(|i| i.ordinal_index.as_ref());
         let index = OrdinalIndex::read(context.file.as_ref(), root.and_then(|r| r.root_page.as_ref()))?;
-        context.pages.all.fetch_add(index.pages.len() as u64, Ordering::Relaxed);
+        if !context.counted {
+            context.pages.all.fetch_add(index.pages.len() as u64, Ordering::Relaxed);
+        }
         let codec = Codec::from_pb(meta.compression.unwrap_or(0))?;
         let decoder = Decoder {
             context: context.clone(),
@@ -60,7 +60,7 @@ impl ScalarReader {
             fetched_at: 0,
             fetch_len: FIRST_FETCH_LEN,
         };
-        Ok(ScalarReader { pages, decoder, out, cursor: None, ordinal: 0, parked: 0 })
+        Ok(ScalarReader { pages, decoder, out, cursor: None, ordinal: 0 })
     }
 
     /// Makes the cursor stand on a row that is still to be read.
@@ -78,9 +78,6 @@ impl ScalarReader {
 
 impl ColumnReader for ScalarReader {
     fn read(&mut self, rows: usize) -> Result<ArrayRef> {
-        if self.parked > 0 {
-            self.skip(0)?;
-        }
         let mut all_nulls = Vec::new();
         let mut nulls = Vec::new();
         let mut done = 0;
@@ -104,18 +101,7 @@ impl ColumnReader for ScalarReader {
         self.out.finish(null_buffer(&all_nulls))
     }
 
-    fn park(&mut self) {
-        let next = self.ordinal + self.parked;
-        self.cursor = None;
-        self.decoder.dictionary = None;
-        self.decoder.spare = Spare::default();
-        self.pages.let_go();
-        self.ordinal = self.pages.seek(next).min(next);
-        self.parked = next - self.ordinal;
-    }
-
     fn skip(&mut self, rows: u64) -> Result<()> {
-        let rows = rows.saturating_add(std::mem::take(&mut self.parked));
         let target = self.ordinal.saturating_add(rows);
         if self.cursor.as_ref().is_none_or(|c| c.left < rows) {
             self.cursor = None;
@@ -212,11 +198,6 @@ impl Pages {
             end = next_end;
         }
         end - pointer.offset
-    }
-
-    /// Forgets what was fetched.
-    fn let_go(&mut self) {
-        (self.fetched, self.fetched_at) = (Vec::new(), u64::MAX);
     }
 
     /// Moves to the last page that starts at or before `ordinal` and returns where it starts.

@@ -41,6 +41,12 @@ pub(super) struct Merge {
     batch_rows: usize,
 }
 
+/// How many batches a merge of so many runs holds at most, but for one row's key that is in more: several of each of a few runs, little more
+/// than one of each of many.
+pub(super) fn most_held(runs: usize) -> usize {
+    runs + (runs / 4).max(runs.min(8))
+}
+
 fn arrow(e: arrow_schema::ArrowError) -> TabletError {
     TabletError::damaged(e.to_string())
 }
@@ -177,7 +183,7 @@ impl Merge {
     pub fn next_arrays(&mut self) -> Result<Option<(Vec<ArrayRef>, usize)>> {
         self.release();
         // Many rows of one key come to few: what they are in must not pile up. See `BatchSize::shared` in [`Tablet::rows_where`].
-        let most_held = 2 * self.cursors.len();
+        let most_held = most_held(self.cursors.len());
         let mut before: Option<(Arc<Rows>, usize)> = None;
         while let Some(cursor) = self.heap.first().and_then(|&at| self.cursors.get(at)) {
             let (Some(keys), Some(arrays)) = (cursor.keys.clone(), self.held.get(cursor.batch).cloned()) else { break };

@@ -14,7 +14,7 @@ use crate::rowset::RowsetMeta;
 use crate::schema::{Column, KeysType, LogicalType, TabletSchema};
 use crate::types::ReadOptions;
 
-use super::merge::Merge;
+use super::merge::{self, Merge};
 use super::run::{Run, Scan, filter_arrays};
 use super::segment_rows::BatchSize;
 use super::stats::{Counts, ScanStats};
@@ -31,7 +31,7 @@ pub struct Rows {
     counts: Counts,
 }
 
-/// Columns of all runs of a merge that may have a page and a dictionary in memory, which most often are less than 200 KiB together.
+/// Columns of all runs of a merge that may be open, with a page and a dictionary in memory, which most often are less than 200 KiB together.
 const MOST_OPEN: usize = 1024;
 
 enum Source {
@@ -71,17 +71,17 @@ impl Tablet {
             }
         }
         // Every run of a merge holds a batch, so that many runs must hold small ones.
-        let batches = if merges { 2 * runs.len() } else { 1 };
-        let size = BatchSize::shared(output.options.batch_rows, batches);
-        // Of each column it holds a page and a dictionary too; where these would be too many, it reads them again for every batch.
-        let parks = merges && runs.len().saturating_mul(positions.len()) > MOST_OPEN;
+        let batches = if merges { merge::most_held(runs.len()) } else { 1 };
+        let size = BatchSize::shared(&output.options, batches);
+        // Of each column it holds a page and a dictionary too; where these would be too many, it opens its file again for every batch.
+        let closes = merges && runs.len().saturating_mul(positions.len()) > MOST_OPEN;
         let after_merge = filter.clone().filter(|_| merges).map(|f| (f, positions.clone()));
         let filter = if merges { filter.and_then(|f| of_keys(&f, schema)) } else { filter };
         let counts = Counts::default();
         counts.begin(&self.meta)?;
         let counting = counts.clone();
         let (tablet, schema) = (self.clone(), scanned);
-        let scan = Arc::new(Scan { tablet, schema, positions, predicates, filter, size, parks, counts: counting });
+        let scan = Arc::new(Scan { tablet, schema, positions, predicates, filter, size, closes, counts: counting });
         let runs: Vec<_> = runs.into_iter().map(|segments| Run::new(scan.clone(), segments)).collect();
         let wanted = columns.len();
         let source = if merges {

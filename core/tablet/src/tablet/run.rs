@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, BooleanArray};
+use arrow_array::{Array, ArrayRef, BooleanArray};
 
 use crate::delvec::DeleteVector;
 use crate::error::{Result, TabletError, Within};
@@ -11,8 +11,9 @@ use crate::filter::Bound;
 use crate::predicate::DeletePredicate;
 use crate::rowset::RowsetMeta;
 use crate::schema::TabletSchema;
+use crate::segment::Segment;
 
-use super::segment_rows::{BatchSize, Delta, SegmentRows, Test};
+use super::segment_rows::{BatchSize, Delta, Rest, SegmentRows, Test};
 use super::stats::Counts;
 use super::{Tablet, prune};
 
@@ -27,12 +28,17 @@ pub(super) struct Scan {
     /// What rows must meet before they are merged.
     pub filter: Option<Bound>,
     pub size: BatchSize,
-    /// Whether runs keep nothing but where they are between two batches.
-    pub parks: bool,
+    /// Whether runs keep nothing open between two batches.
+    pub closes: bool,
     pub counts: Counts,
 }
 
 impl Scan {
+    fn rowset(&self, at: usize) -> Result<&RowsetMeta> {
+        let missing = || TabletError::damaged(format!("there is no rowset number {at}"));
+        self.tablet.meta.rowsets.get(at).ok_or_else(missing)
+    }
+
     /// Where the column at a schema position is among the arrays.
     fn index(&self, position: usize) -> Option<usize> {
         self.positions.iter().position(|&at| at == position)
@@ -59,7 +65,12 @@ pub(super) struct Run {
 
 struct Current {
     name: String,
-    rows: SegmentRows,
+    rowset: usize,
+    segment: usize,
+    /// Nothing while it is closed.
+    rows: Option<SegmentRows>,
+    /// Where it was closed.
+    rest: Rest,
     deleted: Option<DeleteVector>,
     /// Positions of the predicates that apply.
     predicates: Vec<usize>,
@@ -76,12 +87,7 @@ impl Run {
     pub fn next_arrays(&mut self) -> Result<Option<(Vec<ArrayRef>, usize)>> {
         loop {
             if let Some(current) = &mut self.current {
-                let name = current.name.clone();
-                let found = current.next_arrays(&self.scan).within(|| name)?;
-                if self.scan.parks {
-                    current.rows.park();
-                }
-                match found {
+                match current.next_arrays(&self.scan)? {
                     Some((_, 0)) => continue,
                     Some(found) => return Ok(Some(found)),
                     None => self.current = None,
@@ -96,15 +102,13 @@ impl Run {
 impl Current {
     fn open(scan: &Scan, rowset: usize, segment: usize) -> Result<Self> {
         let meta = &scan.tablet.meta;
-        let missing = || TabletError::damaged(format!("segment {segment} of rowset number {rowset}"));
-        let (number, rowset) = (rowset, meta.rowsets.get(rowset).ok_or_else(missing)?);
+        let (number, rowset) = (rowset, scan.rowset(rowset)?);
         let name = rowset.id.segment_file(segment);
         let opened = scan.tablet.open_segment(rowset, segment)?;
         scan.counts.opened(number, rowset, opened.num_rows())?;
         let deltas = open_deltas(scan, rowset, segment)?;
         let written = rowset.schema.as_ref().unwrap_or(&meta.schema);
-        let pages = &scan.counts.pages;
-        let rows = SegmentRows::open(&opened, &deltas, &scan.schema, written, &scan.positions, scan.size, pages);
+        let rows = open_rows(scan, rowset, &opened, &deltas);
         let deleted = rowset.segments.get(segment).and_then(|s| s.delete_vector.clone());
         if let Some(last) = deleted.as_ref().and_then(|d| d.rows.max())
             && u64::from(last) >= opened.num_rows()
@@ -127,12 +131,45 @@ impl Current {
         let predicates: Vec<usize> = (0..scan.predicates.len()).filter(applies).collect();
         let looked_at = scan.looked_at(&predicates);
         let deleted = deleted.filter(|d| !d.rows.is_empty());
-        Ok(Current { rows, name, deleted, predicates, looked_at })
+        let rows = Some(rows);
+        Ok(Current { name, rowset: number, segment, rows, rest: Rest::default(), deleted, predicates, looked_at })
     }
 
+    /// The next live rows, which may be none; nothing at the end.
     fn next_arrays(&mut self, scan: &Scan) -> Result<Option<(Vec<ArrayRef>, usize)>> {
+        let mut rows = match self.rows.take() {
+            Some(rows) => rows,
+            None if self.rest.is_done() => return Ok(None),
+            None => self.reopen(scan).within(|| self.name.clone())?,
+        };
+        let mut found = self.read(&mut rows, scan).within(|| self.name.clone())?;
+        if let Some((arrays, count)) = &mut found {
+            if scan.closes {
+                arrays.iter_mut().for_each(Array::shrink_to_fit);
+            }
+            rows.learn(arrays, *count);
+        }
+        if scan.closes {
+            self.rest = rows.close();
+        } else {
+            self.rows = Some(rows);
+        }
+        Ok(found)
+    }
+
+    /// Opens it again where it was closed.
+    fn reopen(&mut self, scan: &Scan) -> Result<SegmentRows> {
+        let rowset = scan.rowset(self.rowset)?;
+        let opened = scan.tablet.open_segment(rowset, self.segment)?;
+        let deltas = open_deltas(scan, rowset, self.segment)?;
+        let mut rows = open_rows(scan, rowset, &opened, &deltas)?;
+        rows.resume(std::mem::take(&mut self.rest))?;
+        Ok(rows)
+    }
+
+    fn read(&self, rows: &mut SegmentRows, scan: &Scan) -> Result<Option<(Vec<ArrayRef>, usize)>> {
         if self.predicates.is_empty() && self.deleted.is_none() && scan.filter.is_none() {
-            return Ok(self.rows.next_arrays()?.map(|(arrays, _, rows)| (arrays, rows)));
+            return Ok(rows.next_arrays()?.map(|(arrays, _, rows)| (arrays, rows)));
         }
         let narrow = |start: u64, keep: &mut [bool], arrays: &[Option<ArrayRef>]| {
             if let Some(deleted) = &self.deleted {
@@ -153,7 +190,7 @@ impl Current {
                 None => Ok(()),
             }
         };
-        self.rows.next_wanted(&Test { columns: &self.looked_at, narrow: &narrow })
+        rows.next_wanted(&Test { columns: &self.looked_at, narrow: &narrow })
     }
 }
 
@@ -162,6 +199,12 @@ pub(super) fn filter_arrays(arrays: &[ArrayRef], keep: Vec<bool>) -> Result<Vec<
     let keep = BooleanArray::from(keep);
     let filtered = arrays.iter().map(|array| arrow_select::filter::filter(array, &keep)).collect::<Result<_, _>>();
     filtered.map_err(|e| TabletError::damaged(e.to_string()))
+}
+
+/// The rows of a segment that is open.
+fn open_rows(scan: &Scan, rowset: &RowsetMeta, opened: &Segment, deltas: &[Delta]) -> Result<SegmentRows> {
+    let written = rowset.schema.as_ref().unwrap_or(&scan.tablet.meta.schema);
+    SegmentRows::open(opened, deltas, &scan.schema, written, &scan.positions, scan.size, &scan.counts.pages)
 }
 
 /// Opens those delta files of a segment that have a column that is read, newest first.

@@ -10,7 +10,7 @@ use crate::column::{self, ColumnReader, Context, PageCounts};
 use crate::error::{Result, TabletError, Within};
 use crate::schema::{Column, LogicalType, TabletSchema};
 use crate::segment::Segment;
-use crate::types::{cast, parse, stored_field};
+use crate::types::{ReadOptions, cast, parse, stored_field};
 
 /// A segment with replacement columns, and the unique ids that are read from it.
 pub(super) struct Delta {
@@ -18,7 +18,7 @@ pub(super) struct Delta {
     pub segment: Segment,
 }
 
-/// How large batches may be; the bytes are judged by the average row of a segment.
+/// How large batches may be; the bytes are judged by the average row of a segment, then by that of the batches that were read of it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BatchSize {
     pub rows: usize,
@@ -26,15 +26,13 @@ pub(super) struct BatchSize {
 }
 
 impl BatchSize {
-    /// Bytes of all the batches that a scan holds at a time.
-    const ALL_BYTES: u64 = 64 << 20;
     const MIN_FETCH: u64 = 64 << 10;
     const MAX_FETCH: u64 = 1 << 20;
 
-    /// The size for a scan that holds `batches` batches at a time.
-    pub fn shared(rows: usize, batches: usize) -> Self {
-        let batches = batches.max(1);
-        BatchSize { rows: rows.min(((1 << 20) / batches).max(16)), bytes: Self::ALL_BYTES / batches as u64 }
+    /// The size for a scan that holds `batches` batches at a time, and as many bytes of all of them as the options say.
+    pub fn shared(options: &ReadOptions, batches: usize) -> Self {
+        let (rows, batches) = (options.batch_rows, batches.max(1));
+        BatchSize { rows: rows.min(((1 << 20) / batches).max(16)), bytes: (options.held_bytes / batches) as u64 }
     }
 
     /// Bytes that each of a segment's columns may fetch ahead.
@@ -42,11 +40,9 @@ impl BatchSize {
         (self.bytes / 4 / columns.max(1) as u64).clamp(Self::MIN_FETCH, Self::MAX_FETCH)
     }
 
-    /// Rows of a batch, where each has `added` bytes besides what is stored.
-    fn rows_of(self, segment: &Segment, added: u64) -> usize {
-        let bytes = segment.footer().raw_data_footprint.unwrap_or(0).max(segment.file.len());
-        let row = (bytes / segment.num_rows().max(1)).saturating_add(added).max(1);
-        self.rows.min((self.bytes / row).max(1) as usize)
+    /// Rows of a batch, where each has so many bytes.
+    fn rows_of(self, row: u64) -> usize {
+        self.rows.min((self.bytes / row.max(1)).max(1) as usize)
     }
 }
 
@@ -59,6 +55,8 @@ struct Reader {
     /// The column as it was written.
     hint: Column,
     source: Option<Source>,
+    /// Whether it was open before, so that its pages have been counted.
+    counted: bool,
     /// Ordinal of the row that the source stands at.
     at: u64,
     pages: Arc<PageCounts>,
@@ -77,9 +75,29 @@ enum Source {
 
 pub(super) struct SegmentRows {
     columns: Vec<Reader>,
+    size: BatchSize,
+    rest: Rest,
+}
+
+/// Where the reading of a segment is: all that must be kept to go on with it.
+#[derive(Default)]
+pub(super) struct Rest {
     batch_rows: usize,
+    /// Bytes of a row by what is stored.
+    row: u64,
+    /// Rows of the segment.
+    rows: u64,
     /// Rows that are still to be read, ascending.
     ranges: VecDeque<Range<u64>>,
+    /// The columns that have been open.
+    opened: Vec<bool>,
+}
+
+impl Rest {
+    /// Whether all rows have been read.
+    pub fn is_done(&self) -> bool {
+        self.ranges.iter().all(Range::is_empty)
+    }
 }
 
 /// Which rows of a batch are wanted, told from some of its columns.
@@ -91,6 +109,10 @@ pub(super) struct Test<'a> {
     pub narrow: &'a dyn Fn(u64, &mut [bool], &[Option<ArrayRef>]) -> Result<()>,
 }
 
+/// Of how large a batch may be by what is stored, which part the first is.
+const FIRST: usize = 4;
+/// By so many bytes, a column's buffers may be larger than what is in them.
+const ROUNDED: usize = 256;
 /// Wanted rows that have no more unwanted ones between them are read in one go.
 const GAP: usize = 64;
 
@@ -123,6 +145,7 @@ impl SegmentRows {
                 delta: delta.is_some(),
                 hint: hint.clone(),
                 source: None,
+                counted: false,
                 at: 0,
                 pages: pages.clone(),
                 max_fetch: size.fetch_of(positions.len()),
@@ -133,45 +156,74 @@ impl SegmentRows {
         let added = columns.iter().filter(|reader| reader.from.column(reader.column.unique_id).is_none());
         let added =
             added.filter_map(|reader| reader.column.default_value.as_ref()).map(|value| value.len() as u64).sum();
-        Ok(SegmentRows { columns, batch_rows: size.rows_of(segment, added), ranges })
+        let bytes = segment.footer().raw_data_footprint.unwrap_or(0).max(segment.file.len());
+        let row = (bytes / segment.num_rows().max(1)).saturating_add(added).max(1);
+        let batch_rows = match size.rows_of(row) {
+            // How large rows are in memory is told by the first batch, which therefore is small where that matters.
+            few if few < size.rows => few.div_ceil(FIRST),
+            rows => rows,
+        };
+        let rest = Rest { batch_rows, row, rows: segment.num_rows(), ranges, opened: Vec::new() };
+        Ok(SegmentRows { columns, size, rest })
     }
 
     /// Reads only these rows; to be called before any is read.
     pub fn keep(&mut self, ranges: Vec<Range<u64>>) {
-        self.ranges = ranges.into();
+        self.rest.ranges = ranges.into();
+    }
+
+    /// Learns from a batch that was read how large batches may be.
+    pub fn learn(&mut self, arrays: &[ArrayRef], rows: usize) {
+        if rows == 0 {
+            return;
+        }
+        let bytes: usize = arrays.iter().map(|array| array.get_buffer_memory_size()).sum();
+        // Every buffer is rounded up, which of a few rows says nothing.
+        let bytes = bytes.saturating_sub(ROUNDED * arrays.len());
+        self.rest.batch_rows = self.size.rows_of(self.rest.row.max((bytes / rows) as u64));
+    }
+
+    /// Closes the segment, to be opened and [resumed](Self::resume) later.
+    pub fn close(self) -> Rest {
+        let opened = self.columns.iter().map(|column| column.counted || column.source.is_some()).collect();
+        Rest { opened, ..self.rest }
+    }
+
+    /// Goes on, as soon as it is opened, with what it was closed at.
+    pub fn resume(&mut self, rest: Rest) -> Result<()> {
+        if self.rest.rows != rest.rows {
+            let (was, is) = (rest.rows, self.rest.rows);
+            return Err(TabletError::damaged(format!("{is} rows, where there were {was} before")));
+        }
+        for (column, &opened) in self.columns.iter_mut().zip(&rest.opened) {
+            column.counted = opened;
+        }
+        self.rest = rest;
+        Ok(())
     }
 
     /// Passes over up to `rows` rows without decoding whole pages of them; returns how many are still to be passed over.
     pub fn skip(&mut self, mut rows: u64) -> u64 {
-        while let Some(range) = self.ranges.front_mut() {
+        while let Some(range) = self.rest.ranges.front_mut() {
             let len = range.end - range.start;
             if rows < len {
                 range.start += rows;
                 return 0;
             }
             rows -= len;
-            self.ranges.pop_front();
+            self.rest.ranges.pop_front();
         }
         rows
     }
 
-    /// Lets go of what is only there to read on quickly.
-    pub fn park(&mut self) {
-        for column in &mut self.columns {
-            if let Some(Source::Stored { reader, .. }) = &mut column.source {
-                reader.park();
-            }
-        }
-    }
-
     /// Rows of the next batch: the ordinal of the first, and how many; nothing at the end.
     fn next_rows(&mut self) -> Option<(u64, usize)> {
-        while self.ranges.front().is_some_and(Range::is_empty) {
-            self.ranges.pop_front();
+        while self.rest.ranges.front().is_some_and(Range::is_empty) {
+            self.rest.ranges.pop_front();
         }
-        let range = self.ranges.front_mut()?;
+        let range = self.rest.ranges.front_mut()?;
         let start = range.start;
-        let rows = (range.end - start).min(self.batch_rows as u64) as usize;
+        let rows = (range.end - start).min(self.rest.batch_rows as u64) as usize;
         range.start += rows as u64;
         Some((start, rows))
     }
@@ -276,6 +328,7 @@ impl Reader {
         let context = Context {
             file: self.from.file.clone(),
             pages: self.pages.clone(),
+            counted: self.counted,
             max_fetch: self.max_fetch,
             rows: Some(self.from.num_rows()),
         };

@@ -110,11 +110,20 @@ impl<W: Write + Send> ParquetFile<W> {
         self.gathered_rows += batch.num_rows();
         self.gathered_bytes += batch.get_array_memory_size();
         self.gathered.push(batch.clone());
-        if self.team.is_alone() || self.gathered_rows >= STRETCH_ROWS || self.gathered_bytes >= STRETCH_BYTES {
+        if self.team.is_alone() || self.is_stretch() {
             let written = self.hand_over();
             return written.map_err(|error| self.failed(error, shown));
         }
         Ok(())
+    }
+
+    /// Whether what is gathered is enough to hand over.
+    fn is_stretch(&self) -> bool {
+        // Before the first batch of a row group, the others have nothing to do. The stretch after it is so much shorter, so that row groups
+        // end where they would with one thread.
+        let Some(group) = &self.group else { return true };
+        let stretches = |rows: usize| rows / STRETCH_ROWS;
+        stretches(group.rows + self.gathered_rows) > stretches(group.rows) || self.gathered_bytes >= STRETCH_BYTES
     }
 
     /// Writes what is left, and gives the output back.
@@ -172,11 +181,10 @@ impl<W: Write + Send> ParquetFile<W> {
 
     fn close_group(&mut self) -> Result<(), ParquetError> {
         let Some(group) = self.group.take() else { return Ok(()) };
-        self.team.begin(group.columns.clone(), Vec::new(), true).complete()?;
         let mut row_group = self.file.next_row_group()?;
-        for chunk in group.columns.take_chunks() {
-            chunk.append_to_row_group(&mut row_group)?;
-        }
+        let closing = self.team.begin(group.columns.clone(), Vec::new(), true);
+        // While a column is written, the next ones are finished.
+        closing.each(|chunk| chunk.append_to_row_group(&mut row_group))?;
         row_group.close().map(drop)
     }
 }
