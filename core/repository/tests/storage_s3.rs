@@ -17,8 +17,6 @@ use starsnap_repository::storage::{Storage, digest};
 use starsnap_repository::writer::{SnapshotWriter, init};
 use starsnap_repository::{Location, OpenSnapshot, Repository};
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
