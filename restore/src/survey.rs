@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::source::tablet_of;
-use futures::StreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
 use starsnap_catalog::layout::TableLayout;
 use starsnap_catalog::snapshot::TableKind;
@@ -174,7 +174,8 @@ fn cause(sentence: &str) -> String {
     unquoted.split_whitespace().map(|word| if is_number(word) { "#" } else { word }).collect::<Vec<_>>().join(" ")
 }
 
-/// All snapshots of the repository, by label and timestamp; those that cannot be opened are among them, with why. Everything is read and
+/// All snapshots of the repository, by label and timestamp; those that cannot be opened are among them, with why. A store that does not
+/// answer is an error: of a snapshot that cannot be reached nobody knows how it is. Everything is read and
 /// listed anew: the index cache knows a snapshot as it was when it was last opened, and would not notice what was lost since.
 pub async fn snapshots(repository: &Repository) -> Result<Vec<SnapshotSummary>> {
     let labels = repository.labels().await?;
@@ -185,15 +186,16 @@ pub async fn snapshots(repository: &Repository) -> Result<Vec<SnapshotSummary>> 
     }
     let summaries =
         wanted.into_iter().map(|(label, timestamp)| async move { summary(repository, label, timestamp).await });
-    Ok(futures::stream::iter(summaries).buffered(AT_ONCE).collect().await)
+    futures::stream::iter(summaries).buffered(AT_ONCE).try_collect().await
 }
 
-async fn summary(repository: &Repository, label: &Label, timestamp: Option<&str>) -> SnapshotSummary {
+async fn summary(repository: &Repository, label: &Label, timestamp: Option<&str>) -> Result<SnapshotSummary> {
     let mut summary = SnapshotSummary::new(&label.name, timestamp);
     let opened = repository.snapshot(&label.name, Some(timestamp.unwrap_or(INCOMPLETE)), None).await;
     let unreadable = opened.is_err();
     match opened {
         Ok(snapshot) => summary.count(&snapshot),
+        Err(error) if error.kind == starsnap_repository::error::ErrorKind::Unavailable => return Err(error.into()),
         Err(error) => summary.problems.push(error.to_string()),
     }
     for problem in &label.problems {
@@ -207,7 +209,7 @@ async fn summary(repository: &Repository, label: &Label, timestamp: Option<&str>
         Some(_) if summary.problems.is_empty() => SnapshotStatus::Ok,
         _ => SnapshotStatus::Broken,
     };
-    summary
+    Ok(summary)
 }
 
 #[cfg(test)]

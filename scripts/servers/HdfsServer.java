@@ -69,6 +69,10 @@ public final class HdfsServer {
             kdc.secure(conf);
         }
         MiniDFSCluster.Builder builder = new MiniDFSCluster.Builder(conf, base).numDataNodes(ha ? 3 : 1).checkExitOnShutdown(false);
+        if (kind.equals("breakable")) {
+            // They listen on 127.0.0.1. Who asks for their names (dfs.client.use.datanode.hostname) comes to where a test may stand between.
+            builder.hosts(new String[] {"127.0.0.2", "127.0.0.2", "127.0.0.2"});
+        }
         if (ha) {
             MiniDFSNNTopology.NSConf service = new MiniDFSNNTopology.NSConf(NAMESERVICE);
             service.addNN(new MiniDFSNNTopology.NNConf("nn1").setIpcPort(freePort()));
@@ -163,6 +167,9 @@ public final class HdfsServer {
             case "stop-datanode" -> stopDataNode(Integer.parseInt(words[1]));
             case "start-datanode" -> startDataNode(Integer.parseInt(words[1]));
             case "mend" -> mend();
+            case "datanodes" -> {
+                return String.join(" ", dataNodes);
+            }
             case "holders" -> {
                 return holders(words[1]);
             }

@@ -1,12 +1,15 @@
 //! Repositories on S3: a server in this process that checks signatures and fails when told to.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "support/s3_objects.rs"]
+mod s3_objects;
 #[path = "support/s3_server.rs"]
 mod s3_server;
 #[path = "support/fixtures.rs"]
 mod support;
 
 use bytes::Bytes;
+use s3_objects::{noise, upload, write};
 use s3_server::{EXTERNAL_ID, Fault, Moved, ROLE, SECRET, Server};
 use starsnap_repository::error::{ErrorKind, RepositoryError};
 use starsnap_repository::limiter::Limiter;
@@ -14,8 +17,6 @@ use starsnap_repository::storage::{Storage, digest};
 use starsnap_repository::writer::{SnapshotWriter, init};
 use starsnap_repository::{Location, OpenSnapshot, Repository};
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -33,31 +34,6 @@ fn with(mut properties: Properties, more: &[(&str, &str)]) -> Properties {
 
 fn storage(properties: &Properties) -> Arc<dyn Storage> {
     Location::with_properties("s3a://bucket/dir", properties).unwrap().storage().unwrap()
-}
-
-/// Every file below `dir`, as objects below `prefix`.
-fn upload(server: &Server, dir: &Path, prefix: &str) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let entry = entry.unwrap();
-        let key = format!("{prefix}/{}", entry.file_name().to_str().unwrap());
-        match entry.file_type().unwrap().is_dir() {
-            true => upload(server, &entry.path(), &key),
-            false => server.put(&key, &fs::read(entry.path()).unwrap()),
-        }
-    }
-}
-
-async fn write(storage: &dyn Storage, path: &str, bytes: &[u8]) -> Result<(), RepositoryError> {
-    let mut writer = storage.writer(path).await?;
-    for piece in bytes.chunks(1 << 20) {
-        writer.write(Bytes::copy_from_slice(piece)).await?;
-    }
-    writer.finish().await
-}
-
-/// Bytes that differ everywhere.
-fn noise(len: usize) -> Vec<u8> {
-    (0..len as u64).map(|n| (n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8).collect()
 }
 
 async fn all(repository: &Repository) -> Vec<OpenSnapshot> {
@@ -448,54 +424,6 @@ fn secrets_are_never_shown() {
     let shown = format!("{location} {location:?} {} {storage:?}", storage.describe());
     assert!(shown.contains("s3://bucket/x") && !shown.contains(SECRET), "{shown}");
     assert!(fixtures().is_dir());
-}
-
-/// The genuine repository as StarRocks leaves it on S3 when the location ends in a slash.
-fn upload_with_two_slashes(server: &Server, prefix: &str) {
-    upload(server, &genuine("sr35/hub").join("location"), "staged");
-    for key in server.keys().into_iter().filter(|key| key.starts_with("staged/")) {
-        let bytes = server.get(&key).unwrap();
-        server.remove(&key);
-        let slashes = if key.contains("/__ss_content/") { "//" } else { "/" };
-        let key = format!("{prefix}{slashes}{}", &key["staged/".len()..]);
-        server.put(&key, &bytes);
-    }
-}
-
-#[tokio::test]
-async fn keys_with_two_slashes_are_found_listed_and_read() {
-    let expected = open(&genuine("sr35/hub").join("location")).await.snapshot("sr_hub_full", None, None).await.unwrap();
-    for (prefix, places) in [
-        ("backup/hub", &["backup/hub", "backup/hub/", "backup/hub/__starrocks_repository_hub_repo"][..]),
-        ("hub", &["hub"]),
-    ] {
-        let server = Server::start();
-        upload_with_two_slashes(&server, prefix);
-        assert!(server.keys().iter().any(|key| key.contains("//")), "{:?}", server.keys());
-        for place in places {
-            let repository = Repository::open(&server.location(place), None).await.unwrap();
-            let found = repository.snapshot("sr_hub_full", None, None).await.unwrap();
-            assert_eq!(found.problems, [""; 0], "{place}");
-            assert_eq!(format!("{:?}", found.tablets), format!("{:?}", expected.tablets), "{place}");
-            let tablet = found.tablets.iter().find(|tablet| !tablet.files.is_empty()).unwrap();
-            for file in &tablet.files {
-                let path = repository.path(&found.file_path(&tablet.key, file));
-                let md5 = digest(repository.storage().as_ref(), &path, file.size).await.unwrap();
-                assert_eq!(md5, file.md5, "{place} {path}");
-                assert_eq!(repository.storage().stat(&path).await.unwrap().size, file.size);
-            }
-            let listed = repository.storage().list(&repository.path("__ss_sr_hub_full")).await.unwrap();
-            assert_eq!(listed.iter().filter(|entry| entry.name() == "__ss_content").count(), 1);
-            let gone = repository.storage().read(&repository.path("__ss_content/none"), 0..1).await.unwrap_err();
-            assert_eq!(gone.kind, ErrorKind::NotFound, "{gone}");
-        }
-        // What is written has one.
-        let before = server.keys();
-        let repository = Repository::open(&server.location(places[0]), None).await.unwrap();
-        write(repository.storage().as_ref(), &repository.path("new"), b"x").await.unwrap();
-        let new: Vec<_> = server.keys().into_iter().filter(|key| !before.contains(key)).collect();
-        assert!(new.len() == 1 && !new[0].contains("//"), "{new:?}");
-    }
 }
 
 #[tokio::test]

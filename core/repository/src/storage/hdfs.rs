@@ -1,10 +1,11 @@
-//! HDFS, by a client in Rust. What that client leaves to its users is in the files below this one: deadlines and retries in [`cluster`],
-//! Hadoop's configuration files in [`config`], keytabs that are looked into in [`keytab`], NameNodes that are asked what authentication
+//! HDFS, by a client in Rust. What that client leaves to its users is in the files below this one: deadlines and retries in [`cluster`] and
+//! [`patience`], Hadoop's configuration files in [`config`], keytabs that are looked into in [`keytab`], NameNodes that are asked what authentication
 //! they want in [`probe`], words for what went wrong in [`refusal`], files written whole or not at all in [`writer`].
 
 mod cluster;
 mod config;
 mod keytab;
+mod patience;
 mod probe;
 mod readers;
 mod refusal;

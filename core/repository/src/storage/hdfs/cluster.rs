@@ -4,6 +4,7 @@
 
 use super::config::{Config, HA, NameNode};
 use super::keytab::{self, Checked};
+use super::patience::Patience;
 use super::probe::{self, Wants};
 use super::refusal::{Again, Refusal};
 use crate::error::ErrorKind;
@@ -11,9 +12,7 @@ use crate::location::{AUTHENTICATION, HdfsLocation};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use hdfs_native::{Client, ClientBuilder};
-use std::collections::hash_map::RandomState;
 use std::future::Future;
-use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -25,56 +24,12 @@ use tokio::time::{Instant, timeout};
 const GRACE: Duration = Duration::from_millis(500);
 /// A call that goes on for so many of its deadlines is given up although it makes progress.
 const MOST_ROUNDS: u32 = 20;
+/// From this attempt on a call has a connection of its own: on a shared one, whatever befalls one call befalls all, again and again where
+/// many are made at once.
+const APART: u32 = 2;
 const BEST_EFFORT: &str = "dfs.client.block.write.replace-datanode-on-failure.best-effort";
 /// There are no configuration files in it: we read them ourselves.
 const NO_DIRECTORY: &str = "/dev/null/none";
-
-/// How long to wait and how often to try again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Patience {
-    /// For a connection to a NameNode and its greeting.
-    pub(super) connect: Duration,
-    /// For an answer of the NameNode.
-    pub(super) answer: Duration,
-    /// For a DataNode, without a single byte.
-    pub(super) data: Duration,
-    pub(super) attempts: u32,
-    /// Before the second attempt; doubled before each further one.
-    interval: Duration,
-    longest: Duration,
-}
-
-impl Patience {
-    fn of(config: &Config) -> Result<Patience, Refusal> {
-        let time = |name: &str, usual: Duration| Ok::<_, Refusal>(config.time(name)?.unwrap_or(usual));
-        let attempts = config.number("dfs.client.failover.max.attempts", 100)?.and_then(|n| u32::try_from(n).ok());
-        Ok(Patience {
-            connect: time("ipc.client.connect.timeout", Duration::from_secs(10))?,
-            answer: time("ipc.client.rpc-timeout.ms", Duration::from_secs(30))?,
-            data: time("dfs.client.socket-timeout", Duration::from_secs(20))?,
-            attempts: attempts.unwrap_or(12),
-            interval: time("dfs.client.failover.sleep.base.millis", Duration::from_millis(300))?,
-            longest: time("dfs.client.failover.sleep.max.millis", Duration::from_secs(5))?,
-        })
-    }
-
-    /// A step of a transfer: a DataNode that hangs costs its deadline, then the next replica's turn comes.
-    pub(super) fn step(&self) -> Duration {
-        self.data.saturating_mul(4)
-    }
-
-    /// All attempts together.
-    pub(super) fn whole(&self) -> Duration {
-        self.answer.saturating_mul(2)
-    }
-
-    /// Before the attempt after the `attempt`-th: scattered, so that many clients do not come back at once.
-    pub(super) fn pause(&self, attempt: u32) -> Duration {
-        let most = self.interval.saturating_mul(1 << (attempt - 1).min(10)).min(self.longest);
-        // Every RandomState has keys of its own.
-        most.mul_f64(0.5 + (RandomState::new().build_hasher().finish() % 1000) as f64 / 2000.0)
-    }
-}
 
 /// What is known before anything is asked.
 #[derive(Debug)]
@@ -111,6 +66,8 @@ pub(super) struct Cluster {
     state: Mutex<State>,
     /// Whether the last call came through: then a failure is worth more patience than a first contact, which may be a slip of the pen.
     well: AtomicBool,
+    /// Whether a call was given up and none came through since: those that follow need not wait as long again.
+    gone: AtomicBool,
 }
 
 /// Tells of a long call that it goes on.
@@ -145,6 +102,7 @@ impl Cluster {
             setup: OnceCell::new(),
             state: Mutex::default(),
             well: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
         })
     }
 
@@ -207,15 +165,21 @@ impl Cluster {
         let begun = Instant::now();
         let mut attempt = 1;
         loop {
-            let failure = match self.once(&work).await {
+            let done = if attempt < APART { self.once(&work).await } else { self.apart(&work).await };
+            let failure = match done {
                 Ok(done) => return Ok(done),
                 Err(refusal) if refusal.again == Again::Never => return Err(refusal),
                 Err(failure) => failure,
             };
             let pause = patience.pause(attempt);
-            let first_contact = failure.again == Again::Anew && !self.well.load(Ordering::Relaxed);
-            if first_contact || attempt >= patience.attempts || begun.elapsed() + pause >= patience.whole() {
+            let (attempts, whole) = match self.well.load(Ordering::Relaxed) {
+                true => (patience.attempts, patience.whole()),
+                false if self.gone.load(Ordering::Relaxed) && failure.again != Again::Failover => (1, patience.whole()),
+                false => patience.at_first(failure.again),
+            };
+            if attempt >= attempts || begun.elapsed() + pause >= whole {
                 self.well.store(false, Ordering::Relaxed);
+                self.gone.store(true, Ordering::Relaxed);
                 return Err(after(failure, attempt));
             }
             tracing::debug!("attempt {attempt} with {}: {}", self.location.url(), failure.reason);
@@ -231,16 +195,42 @@ impl Cluster {
         T: Send + 'static,
         E: Into<Refusal> + Send + 'static,
     {
-        let patience = self.patience().await?;
         let session = self.session().await?;
+        let done = self.with(&session, work).await;
+        if let Err(Refusal { again: Again::Anew | Again::Nobody | Again::Failover, .. }) = &done {
+            let mut state = self.state.lock().await;
+            state.session.take_if(|there| Arc::ptr_eq(there, &session));
+        }
+        done
+    }
+
+    /// As [`Cluster::once`], with a client that nobody else has; others have it later, when it does well and they have none.
+    async fn apart<T, E, F>(&self, work: &impl Fn(Client, Progress) -> F) -> Result<T, Refusal>
+    where
+        F: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: Into<Refusal> + Send + 'static,
+    {
+        let session = Arc::new(self.connect().await?);
+        let done = self.with(&session, work).await;
+        if let (Ok(_), Ok(mut state)) = (&done, self.state.try_lock()) {
+            state.session.get_or_insert(session);
+        }
+        done
+    }
+
+    async fn with<T, E, F>(&self, session: &Session, work: &impl Fn(Client, Progress) -> F) -> Result<T, Refusal>
+    where
+        F: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: Into<Refusal> + Send + 'static,
+    {
+        let patience = self.patience().await?;
         let progress = Progress::default();
         let done = self.run(patience.answer, &progress, work(session.client.clone(), progress.clone())).await;
-        match &done {
-            Err(Refusal { again: Again::Anew | Again::Failover, .. }) => {
-                let mut state = self.state.lock().await;
-                state.session.take_if(|there| Arc::ptr_eq(there, &session));
-            }
-            _ => self.well.store(true, Ordering::Relaxed),
+        if !matches!(&done, Err(Refusal { again: Again::Anew | Again::Nobody | Again::Failover, .. })) {
+            self.well.store(true, Ordering::Relaxed);
+            self.gone.store(false, Ordering::Relaxed);
         }
         done
     }
@@ -289,16 +279,17 @@ impl Cluster {
         let asking = async move { usable(nodes, kerberos, patience).await };
         // Connecting and the greeting have their own deadlines within.
         let usable = self.run(patience.saturating_mul(3), &Progress::default(), asking).await;
-        let usable = usable.map_err(|refusal| match setup.assumed && refusal.again == Again::Anew {
-            true => {
-                let reason = format!(
-                    "`{}` is no nameservice of the configuration, and as a host: {}",
-                    self.location.host, refusal.reason
-                );
-                Refusal { reason, advice: HA, ..refusal }
-            }
-            false => refusal,
-        })?;
+        let usable =
+            usable.map_err(|refusal| match setup.assumed && matches!(refusal.again, Again::Anew | Again::Nobody) {
+                true => {
+                    let reason = format!(
+                        "`{}` is no nameservice of the configuration, and as a host: {}",
+                        self.location.host, refusal.reason
+                    );
+                    Refusal { reason, advice: HA, ..refusal }
+                }
+                false => refusal,
+            })?;
         let builder = self.builder(setup, &usable);
         // It may ask the Kerberos library.
         let building = async move {
@@ -407,7 +398,14 @@ async fn usable(nodes: Vec<NameNode>, kerberos: bool, patience: Duration) -> Res
         [] => "no NameNode answers".to_owned(),
         all => format!("no NameNode can be used: {}", all.join("; ")),
     };
-    let again = if failures.iter().all(|failure| failure.again == Again::Never) { Again::Never } else { Again::Anew };
+    let all = |these: &[Again]| failures.iter().all(|failure| these.contains(&failure.again));
+    let again = if failures.is_empty() || !all(&[Again::Never, Again::Nobody]) {
+        Again::Anew
+    } else if all(&[Again::Never]) {
+        Again::Never
+    } else {
+        Again::Nobody
+    };
     let (kind, advice) =
         failures.first().map_or((ErrorKind::Unavailable, ""), |failure| (failure.kind, failure.advice));
     Err(Refusal { kind, reason, advice, again })

@@ -78,12 +78,12 @@ pub(super) async fn ask(address: &str, patience: Duration) -> Result<Wants, Refu
         // Names that cannot be resolved have no kind of their own.
         Ok(Err(error)) if error.raw_os_error().is_none() => {
             let reason = format!("its address cannot be found: {}", first_line(&error.to_string()));
-            return Err(at(Refusal::unavailable(reason, "check the host's name")));
+            return Err(at(Refusal::nobody(reason, "check the host's name")));
         }
         Ok(Err(error)) => return Err(at(of_io(&error))),
         Err(_) => {
             let reason = format!("it cannot be reached within {patience:?}");
-            return Err(at(Refusal::unavailable(reason, "check the address, the network and its firewalls")));
+            return Err(at(Refusal::nobody(reason, "check the address, the network and its firewalls")));
         }
     };
     match timeout(patience, exchange(stream)).await {

@@ -23,7 +23,9 @@ pub(super) enum Again {
     Same,
     /// With new connections: those that there are broke, or lead nowhere.
     Anew,
-    /// The same, and it is worth waiting for, at a first contact too.
+    /// The same, but nobody is there: at a first contact that is more likely a slip of the pen than a failure.
+    Nobody,
+    /// As [`Again::Anew`], and it is worth waiting for, at a first contact too.
     Failover,
 }
 
@@ -42,6 +44,11 @@ impl Refusal {
     /// One that new connections may cure.
     pub(super) fn unavailable(reason: impl Into<String>, advice: &'static str) -> Refusal {
         Refusal { kind: ErrorKind::Unavailable, reason: reason.into(), advice, again: Again::Anew }
+    }
+
+    /// One where nobody is.
+    pub(super) fn nobody(reason: impl Into<String>, advice: &'static str) -> Refusal {
+        Refusal { again: Again::Nobody, ..Refusal::unavailable(reason, advice) }
     }
 
     pub(super) fn on(self, action: &'static str, path: &str) -> RepositoryError {
@@ -185,7 +192,7 @@ fn safe_mode() -> Refusal {
 
 pub(super) fn of_io(error: &std::io::Error) -> Refusal {
     match error.kind() {
-        Io::ConnectionRefused => Refusal::unavailable(
+        Io::ConnectionRefused => Refusal::nobody(
             "the connection was refused",
             "check host and port (often 8020 or 9000) and that the NameNode runs",
         ),
@@ -338,7 +345,8 @@ mod tests {
     #[test]
     fn failures_of_the_client() {
         let io = |kind| Refusal::from(HdfsError::IOError(std::io::Error::from(kind)));
-        assert_eq!(io(Io::ConnectionRefused).again, Again::Anew);
+        assert_eq!(io(Io::ConnectionRefused).again, Again::Nobody);
+        assert_eq!(io(Io::ConnectionReset).again, Again::Anew);
         assert!(io(Io::ConnectionRefused).advice.contains("8020"));
         let nodes =
             Refusal::from(HdfsError::DataTransferError("All DataNodes failed: [DatanodeInfoProto { … }]".to_owned()));

@@ -4,7 +4,7 @@
 use super::body::{Pieces, Sent};
 use super::credentials::Credentials;
 use super::gathered::Gathered;
-use super::hollow::Hollow;
+use super::hollow::{Hollow, without_leading_slashes};
 use super::refusal::{Refusal, element};
 use crate::error::ErrorKind;
 use crate::limiter::Limiter;
@@ -36,6 +36,8 @@ pub(super) struct Transport {
     endpoint: String,
     uploads: Option<Arc<Limiter>>,
     hollow: Option<Hollow>,
+    /// The store is the bucket itself.
+    at_root: bool,
 }
 
 /// What became of an attempt.
@@ -81,6 +83,7 @@ impl Transport {
             endpoint: location.endpoint.clone(),
             uploads,
             hollow: Hollow::of(&location.root),
+            at_root: location.root.is_empty(),
         })
     }
 
@@ -211,8 +214,10 @@ impl HttpTransport for Transport {
             hollow.outward(&mut parts);
         }
         let (answer, mut received) = self.answer(&parts, &body.to_bytes()).await.map_err(opendal::Error::from)?;
-        if let (Some(hollow), true) = (&self.hollow, lists) {
-            received = hollow.inward(&received);
+        match &self.hollow {
+            Some(hollow) if lists => received = hollow.inward(&received),
+            None if lists && self.at_root => received = without_leading_slashes(&received),
+            _ => {}
         }
         let size = if head { None } else { Some(received.len() as u64) };
         let whole = futures::stream::iter((!received.is_empty()).then(|| Ok(Buffer::from(received))));
