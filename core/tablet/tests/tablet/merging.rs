@@ -26,7 +26,7 @@ struct Counted(Arc<Vec<u8>>, Arc<AtomicUsize>);
 
 impl ReadAt for Counted {
     fn len(&self) -> u64 {
-        self.0.len() as u64
+        self.0.as_slice().len() as u64
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
