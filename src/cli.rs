@@ -108,7 +108,8 @@ pub struct RepositoryArgs {
 /// How fast.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct SpeedArgs {
-    /// Files worked on at once [default: the number of processors, 4 at least]
+    /// Files worked on at once [default: the number of processors, 4 at least; to restore from a store that is not on local disk 8 at least, to
+    /// back up to HDFS 16]
     #[arg(long, value_name = "N")]
     pub workers: Option<NonZeroUsize>,
     /// Bytes per second at most, over all workers: 500KiB, 50MiB, 1.5GiB

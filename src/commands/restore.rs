@@ -7,9 +7,10 @@ use crate::output::{Output, size};
 use crate::progress::{self, count};
 use starsnap_repository::Repository;
 use starsnap_restore::report::{JobStatus, RestoreReport, TableStatus};
-use starsnap_restore::restore::{RestoreOptions, TableChoice};
+use starsnap_restore::restore::{RestoreOptions, TableChoice, default_workers};
 use starsnap_restore::source::Source;
 use starsnap_restore::{ErrorKind, RestoreError};
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 /// Restores, and says what was restored.
@@ -17,6 +18,7 @@ pub async fn restore(args: RestoreArgs, globals: &Globals) -> anyhow::Result<Out
     let stop = Stop::on_signals()?;
     let source = source(&args, globals).await?;
     let speed = args.speed.or(args.download.download_worker_count, args.download.max_download_speed_kbps);
+    let workers = speed.workers.map_or_else(|| default_workers(&source), NonZeroUsize::get);
     let tables = args.tables.iter().map(|table| TableChoice {
         name: table.name.clone(),
         alias: table.alias.clone(),
@@ -28,7 +30,7 @@ pub async fn restore(args: RestoreArgs, globals: &Globals) -> anyhow::Result<Out
         partitions: args.partitions,
         warehouse: args.warehouse,
         database: args.database,
-        workers: speed.workers(),
+        workers,
         max_speed_bytes_per_second: speed.max_speed,
         recheck: args.recheck,
     };

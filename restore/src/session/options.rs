@@ -6,9 +6,9 @@ use std::path::PathBuf;
 /// Options of a session, under the names that the manual gives them where it has them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
-    /// `upload_worker_count`: files that a BACKUP sends at once. None: as many as there are processors, 4 at least.
+    /// `upload_worker_count`: files that a BACKUP sends at once. None: see [`crate::backup::default_workers`].
     pub upload_workers: Option<usize>,
-    /// `download_worker_count`: files that a RESTORE fetches at once. None: likewise.
+    /// `download_worker_count`: files that a RESTORE fetches at once. None: see [`crate::restore::default_workers`].
     pub download_workers: Option<usize>,
     /// `max_upload_speed_kbps`, in bytes per second. None: no limit.
     pub max_upload_speed: Option<u64>,
@@ -53,11 +53,6 @@ impl Options {
             }
         }
         Ok(())
-    }
-
-    /// The number of workers where none is set.
-    pub(super) fn workers(set: Option<usize>) -> usize {
-        set.unwrap_or_else(|| std::thread::available_parallelism().map_or(4, |count| count.get().max(4)))
     }
 }
 

@@ -1,13 +1,13 @@
 //! BACKUP and RESTORE: what the statements say, as the jobs want it.
 
 use super::jobs::{Kind, Record, State, absolute};
-use super::{Answer, Options, Session, running};
+use super::{Answer, Session, running};
 use crate::backup::{BackupOptions, backup_wanted, default_workers};
 use crate::error::{ErrorKind, RestoreError, Result};
 use crate::progress::{Cancel, Progress};
 use crate::registry::Registered;
 use crate::report::{JobStatus, RestoreReport, TableStatus};
-use crate::restore::{RestoreOptions, restore_wanted};
+use crate::restore::{self, RestoreOptions, restore_wanted};
 use crate::source::Source;
 use crate::statement::{Catalogs, ItemKind, Properties, Selection};
 use crate::time::now;
@@ -77,13 +77,14 @@ impl Session {
         let warehouse = self.warehouse("restore", &database)?;
         let wanted = Wanted::of(job.selection, job.catalogs);
         let record = record(Kind::Restore, job, &properties, warehouse, &database, timestamp);
+        let workers = self.options.download_workers.unwrap_or_else(|| restore::default_workers(&source));
         let options = RestoreOptions {
             source,
             tables: Vec::new(),
             partitions: Vec::new(),
             warehouse: warehouse.clone(),
             database: Some(database.clone()),
-            workers: Options::workers(self.options.download_workers),
+            workers,
             max_speed_bytes_per_second: self.options.max_download_speed,
             recheck: false,
         };
