@@ -37,7 +37,7 @@ async fn target(args: &VerifyArgs, globals: &Globals) -> anyhow::Result<Target> 
         return match opened {
             Err(error) if no_repository(&error) && args.repository_name.is_none() => {
                 // Neither: then that there is no repository is what counts.
-                Target::directory(Path::new(&args.source)).map_err(|_| error.into())
+                Target::directory(Path::new(&args.source)).map_err(|_| error)
             }
             opened => Ok(Target::Repository { repository: opened?, label: None, timestamp: None }),
         };
