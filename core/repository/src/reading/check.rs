@@ -102,6 +102,13 @@ impl Check {
         }
     }
 
+    /// All from here on may still be needed for the digest.
+    pub fn needed(&self) -> u64 {
+        let told = self.told.borrow();
+        let open = matches!(told.outcome, Outcome::Open) && self.read.load(Ordering::Relaxed) > 0;
+        if open { told.taken } else { u64::MAX }
+    }
+
     /// Takes note of bytes that were read at `offset`. True once all of the file was read, until it is known to be right: then
     /// [`Check::right`] must be asked before anybody sees them.
     pub fn saw(self: &Arc<Self>, file: &Arc<Blocks>, offset: u64, pieces: &[Bytes]) -> bool {

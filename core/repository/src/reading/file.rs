@@ -16,6 +16,8 @@ use tokio::task::JoinHandle;
 
 /// Longer reads are made in steps of this many bytes, so that a reader needs little memory at once.
 const STEP: u64 = 1 << 20;
+/// Blocks marked at a time as the first to go, at most.
+const MOST_BEHIND: u64 = 256;
 /// How often blocks are asked for again when those who were fetching them went away.
 const MOST_TRIES: usize = 8;
 
@@ -27,6 +29,8 @@ pub struct FileReader {
     ahead: Mutex<Ahead>,
     /// Counted among those who read in sequence.
     counted: AtomicU64,
+    /// Blocks before this were marked as the first to go.
+    behind: AtomicU64,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     check: Option<Arc<Check>>,
 }
@@ -60,6 +64,7 @@ impl FileReader {
             blocks,
             access,
             counted: AtomicU64::new(0),
+            behind: AtomicU64::new(0),
             tasks: Mutex::default(),
             check,
         }
@@ -173,9 +178,15 @@ impl FileReader {
     async fn pieces(&self, range: &Range<u64>) -> Result<Vec<Bytes>> {
         let pieces = self.blocks.pieces(range).await?;
         let behind = self.ahead.lock().unwrap_or_else(PoisonError::into_inner).behind(range);
-        if let Some(end) = behind {
-            // Those before were marked when they were read.
-            let start = end.saturating_sub(2 * (range.end - range.start).div_ceil(BLOCK) + 8);
+        // What is yet to come into the digest, or is asked for by one who waits for that, must not be fetched again.
+        let needed = self.check.as_ref().map_or(u64::MAX, |check| check.needed());
+        if let Some(end) = behind.map(|end| end.min(needed / BLOCK)) {
+            // Those before were marked already, unless the reader jumped.
+            let marked = self.behind.swap(end, Ordering::Relaxed);
+            let start = match (end.saturating_sub(MOST_BEHIND)..=end).contains(&marked) {
+                true => marked,
+                false => end.saturating_sub(2 * (range.end - range.start).div_ceil(BLOCK) + 8),
+            };
             let pool = &self.blocks.shared.pool;
             match self.access {
                 Access::Once => pool.forget(self.blocks.key, start..end),

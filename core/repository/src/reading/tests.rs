@@ -8,6 +8,7 @@ use super::*;
 use crate::md5;
 use bytes::Bytes;
 use faulty::{Faulty, Trouble};
+use futures::StreamExt as _;
 use std::path::Path;
 
 const MIB: usize = 1 << 20;
@@ -276,6 +277,26 @@ async fn what_is_read_in_sequence_takes_few_requests() {
     let requests = store.requests();
     assert_eq!(whole(&reader, 128 << 10).await.unwrap(), data);
     assert_eq!(store.requests(), requests);
+}
+
+/// As a kernel reads ahead: many reads under way at once, of a file that memory does not hold.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_the_digest_finds_what_was_fetched_for_him() {
+    let data = bytes(128 * MIB);
+    let store = Faulty::new(&[("f", &data)]);
+    store.trouble(Trouble { slow_millis: 5, ..Trouble::default() });
+    let reading = reading(80 << 20);
+    let reader = reading.open(store.clone(), file("f", &data), Access::Checked);
+    let steps = futures::stream::iter((0..data.len() as u64).step_by(MIB));
+    let mut reads = steps.map(|at| reader.read(at..at + MIB as u64)).buffered(16);
+    let mut at = 0;
+    while let Some(read) = reads.next().await {
+        assert!(read.unwrap() == data[at..at + MIB], "{at}");
+        at += MIB;
+    }
+    let fetched = reading.usage().fetched;
+    // Memory goes by whole requests, of which a part may still be wanted.
+    assert!(fetched <= data.len() as u64 * 6 / 5, "{fetched} of {} bytes", data.len());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
