@@ -56,12 +56,17 @@ pub(super) fn for_column(column: &Column, keys: KeysType) -> Result<Combine> {
 }
 
 fn combiner(column: &Column, aggregation: &Aggregation) -> Result<Box<dyn Combiner>> {
+    if let Aggregation::StateUnion(function) = aggregation
+        && let Some(plain) = of_state(function, &column.ty)
+    {
+        return combiner(column, &plain);
+    }
     match aggregation {
         Aggregation::ReplaceIfNotNull => Ok(Box::new(LastNotNull { places: Vec::new() })),
         Aggregation::Min | Aggregation::Max => {
             let ty = stored_field(column)?.data_type().clone();
             let converter = RowConverter::new(vec![SortField::new(ty)]).map_err(arrow)?;
-            let max = column.aggregation == Aggregation::Max;
+            let max = *aggregation == Aggregation::Max;
             Ok(Box::new(Extreme { converter, max, comparable: Vec::new(), places: Vec::new(), best_is_nan: false }))
         }
         Aggregation::Sum => sum(column),
@@ -76,6 +81,26 @@ fn combiner(column: &Column, aggregation: &Aggregation) -> Result<Box<dyn Combin
             };
             Ok(Box::new(Single { name, places: Vec::new() }))
         }
+    }
+}
+
+/// The aggregation that merges the states of a function which are values of a type that can be aggregated without it. Source: StarRocks'
+/// functions of these names, whose intermediate type is that of their result, and whose `merge` does what their `update` does (COUNT's adds).
+fn of_state(function: &str, ty: &LogicalType) -> Option<Aggregation> {
+    use LogicalType as T;
+    let number = matches!(
+        ty,
+        T::TinyInt | T::SmallInt | T::Int | T::BigInt | T::LargeInt | T::Float | T::Double | T::Decimal { .. }
+    );
+    let ordered = number || matches!(ty, T::Boolean | T::Date | T::DateTime | T::Char(_) | T::Varchar(_));
+    match (function.to_ascii_lowercase().as_str(), ty) {
+        ("sum" | "count", _) if number => Some(Aggregation::Sum),
+        ("min", _) if ordered => Some(Aggregation::Min),
+        ("max", _) if ordered => Some(Aggregation::Max),
+        ("hll_union", T::Hll) => Some(Aggregation::HllUnion),
+        ("bitmap_union", T::Bitmap) => Some(Aggregation::BitmapUnion),
+        ("percentile_union", T::Percentile) => Some(Aggregation::PercentileUnion),
+        _ => None,
     }
 }
 

@@ -193,6 +193,35 @@ fn extremes_are_numbers() {
     );
 }
 
+/// States of functions, whose merge is another aggregation's where the state is a value; of others it is named.
+#[test]
+fn states_that_are_values_are_merged() {
+    const AGGREGATE: i32 = 2;
+    let mut files = Vec::new();
+    for (version, values) in (2..).zip([[1.5, 7.0], [2.0, 3.0]]) {
+        let mut segment = Segment::default();
+        let keys = ints(&mut segment, &[1, 2]);
+        let stored = values.map(f64::to_le_bytes);
+        let (sum, max) = (segment.plain(11, &stored), segment.plain(11, &stored));
+        segment.add(0, keys).add(1, sum).add(2, max);
+        files.push((segment_name(version, 0), segment.finish(2)));
+    }
+    let state = |id: i32, function: &str| ColumnPb {
+        aggregation: Some("agg_state_union".into()),
+        agg_state_desc: Some(AggStateDescPb { agg_func_name: Some(function.into()) }),
+        ..column(id, function, "DOUBLE")
+    };
+    let key = || ColumnPb { is_key: Some(true), ..column(0, "k", "INT") };
+    let of = |functions: [&str; 2]| {
+        let columns = vec![key(), state(1, functions[0]), state(2, functions[1])];
+        json_lines(&tablet(&header(AGGREGATE, columns, vec![rowset(2, 1), rowset(3, 1)]), files.clone()))
+    };
+    let rows = of(["sum", "max"]).unwrap();
+    assert_eq!(rows, [r#"{"k":1,"sum":3.5,"max":2}"#, r#"{"k":2,"sum":10,"max":7}"#]);
+    let error = of(["sum", "avg"]).unwrap_err().to_string();
+    assert!(error.contains("the aggregate state of avg"), "{error}");
+}
+
 /// A column that ALTER TABLE added to the catalog alone.
 #[test]
 fn columns_that_no_tablet_knows_have_their_default() {
