@@ -164,8 +164,7 @@ impl SpeedArgs {
 
     /// Files worked on at once.
     pub fn workers(&self) -> usize {
-        self.workers
-            .map_or_else(|| std::thread::available_parallelism().map_or(4, |n| n.get().max(4)), NonZeroUsize::get)
+        self.workers.map_or_else(starsnap_restore::default_workers, NonZeroUsize::get)
     }
 }
 

@@ -48,8 +48,7 @@ pub struct BackupOptions {
 
 /// Files in transfer at once where nobody says how many: as many as there are processors, 4 at least; more where the store has each wait.
 pub fn default_workers(repository: &Repository) -> usize {
-    let processors = || std::thread::available_parallelism().map_or(4, |count| count.get().max(4));
-    repository.storage().writers().unwrap_or_else(processors)
+    repository.storage().writers().unwrap_or_else(crate::default_workers)
 }
 
 /// A table on its way into the snapshot.

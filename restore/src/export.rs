@@ -59,6 +59,25 @@ pub struct ExportOptions {
     pub workers: usize,
 }
 
+impl ExportOptions {
+    /// All rows of a source as `SELECT *` returns them, and nothing out of the ordinary.
+    pub fn all_rows(source: ExportSource, format: Format, workers: usize) -> ExportOptions {
+        ExportOptions {
+            source,
+            format,
+            types: Types::default(),
+            columns: Vec::new(),
+            condition: None,
+            limit: None,
+            split: Split::Tablet,
+            shard: None,
+            physical: false,
+            index: None,
+            workers,
+        }
+    }
+}
+
 /// Where the rows go.
 pub enum Target {
     /// `<directory>/<table>/<partition>/<tablet>.<extension>`, or `<tablet>-00000.<extension>` and so on where tablets are split; a

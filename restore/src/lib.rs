@@ -43,6 +43,11 @@ mod warehouse;
 pub use error::{ErrorKind, RestoreError, Result};
 pub use progress::{Cancel, Progress, Silent};
 
+/// Files worked on at once where nobody says how many: as many as there are processors, 4 at least.
+pub fn default_workers() -> usize {
+    std::thread::available_parallelism().map_or(4, |count| count.get().max(4))
+}
+
 /// Runs what blocks on a thread that may.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> std::io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(std::io::Error::other)

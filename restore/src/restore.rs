@@ -57,8 +57,7 @@ const FROM_AFAR: usize = 8;
 /// Files in transfer at once where nobody says how many: as many as there are processors, 4 at least, and 8 from a store that is not on local
 /// disk.
 pub fn default_workers(source: &Source) -> usize {
-    let least = if source.is_local() { 4 } else { FROM_AFAR };
-    std::thread::available_parallelism().map_or(least, |count| count.get().max(least))
+    if source.is_local() { crate::default_workers() } else { crate::default_workers().max(FROM_AFAR) }
 }
 
 /// One table on its way.

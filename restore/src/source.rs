@@ -108,23 +108,11 @@ impl Source {
         Ok(Source { inner: Inner::Directory(Arc::new(DirectorySource::open(path)?)) })
     }
 
-    /// The directory of one tablet, as a BE's snapshot has it: it has no tables. None where there is no header in it.
-    pub(crate) fn tablet_dir(path: &Path) -> Result<Option<Source>> {
+    /// The directory of one tablet, as a BE's snapshot has it, and what stands in it. The source has no tables.
+    pub(crate) fn tablet_dir(path: &Path) -> Result<(Source, Stored)> {
         let source = DirectorySource::tablet_dir(path)?;
-        Ok(source.map(|source| Source { inner: Inner::Directory(Arc::new(source)) }))
-    }
-
-    /// What stands in the directory of [`Source::tablet_dir`].
-    pub(crate) fn stored_tablet(&self) -> Stored {
-        match &self.inner {
-            Inner::Repository(source) => Stored {
-                shown: source.describe(),
-                files: Vec::new(),
-                problems: vec!["it is no tablet's directory".into()],
-                lost: Vec::new(),
-            },
-            Inner::Directory(source) => source.stored_tablet(),
-        }
+        let stored = source.stored_tablet();
+        Ok((Source { inner: Inner::Directory(Arc::new(source)) }, stored))
     }
 
     /// A database of a warehouse, which may be empty.

@@ -11,7 +11,7 @@ pub use report::{Finding, FindingKind, Health, Level, Looked, SnapshotVerdict, T
 use crate::error::{ErrorKind, RestoreError, Result};
 use crate::progress::{Cancel, Progress};
 use crate::report::{JobStatus, ObjectKind};
-use crate::source::{Source, Stored};
+use crate::source::{Source, Stored, is_tablet};
 use blocks::Pace;
 use buckets::{Bucket, Distribution};
 use futures::StreamExt;
@@ -21,7 +21,7 @@ use starsnap_catalog::snapshot::{TableEntry, TableKind};
 use starsnap_repository::limiter::Limiter;
 use starsnap_repository::repository::{INCOMPLETE, Label, names_tablet};
 use starsnap_repository::{OpenSnapshot, Repository};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 use tablet::{Examiner, Found, Wanted};
@@ -37,15 +37,15 @@ pub enum Target {
     /// A directory of tables, a table or a partition: see [`Source::directory`].
     Directory(Source),
     /// The directory of one tablet, with no catalog beside it that would say which one it should be: see [`Target::directory`].
-    Tablet(Source),
+    Tablet(PathBuf),
 }
 
 impl Target {
     /// A directory: as [`Source::directory`] takes it, or that of a tablet.
     pub fn directory(path: &Path) -> Result<Target> {
-        Ok(match Source::tablet_dir(path)? {
-            Some(tablet) => Target::Tablet(tablet),
-            None => Target::Directory(Source::directory(path)?),
+        Ok(match is_tablet(path)? {
+            true => Target::Tablet(path.to_owned()),
+            false => Target::Directory(Source::directory(path)?),
         })
     }
 }
@@ -76,10 +76,7 @@ pub async fn verify(options: VerifyOptions, progress: Arc<dyn Progress>, cancel:
             job.directory(source).await;
             source.describe()
         }
-        Target::Tablet(source) => {
-            job.bare(source).await;
-            source.describe()
-        }
+        Target::Tablet(path) => job.bare(path).await?,
         Target::Repository { repository, label, timestamp } => {
             job.repository(repository, label.as_deref(), timestamp.as_deref()).await?;
             format!("repository {} at {}", repository.name(), repository.storage().describe())
@@ -206,10 +203,10 @@ impl Job<'_> {
         self.snapshots.push(verdict);
     }
 
-    /// A tablet that nothing is known of but what stands in its directory.
-    async fn bare(&mut self, source: &Source) {
+    /// A tablet that nothing is known of but what stands in its directory. Returns where that is, in words.
+    async fn bare(&mut self, path: &Path) -> Result<String> {
         let mut verdict = empty("", "");
-        let stored = source.stored_tablet();
+        let (source, stored) = Source::tablet_dir(path)?;
         verdict.tables.push(TableVerdict {
             name: stored.shown.rsplit('/').next().unwrap_or_default().to_owned(),
             kind: ObjectKind::Tablet,
@@ -219,9 +216,10 @@ impl Job<'_> {
         });
         let mut units = vec![Unit { table: 0, wanted: None, stored, read: true }];
         self.choose(&mut units);
-        self.tablets(source, units, &mut verdict).await;
+        self.tablets(&source, units, &mut verdict).await;
         verdict.health = verdict.tables.iter().map(|table| table.health).next().unwrap_or(Health::Healthy);
         self.snapshots.push(verdict);
+        Ok(source.describe())
     }
 
     /// Verifies the chosen tables of `source` into `verdict`.

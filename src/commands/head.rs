@@ -4,7 +4,7 @@ use super::Stop;
 use crate::cli::{Globals, HeadArgs};
 use crate::failure::Outcome;
 use crate::output::{Align, Output, printable, shorten, table};
-use starsnap_restore::export::{ExportOptions, ExportSource, Format, Split, Types};
+use starsnap_restore::export::{ExportOptions, ExportSource, Format};
 use starsnap_restore::head::{Head, head, head_json};
 use starsnap_restore::report::JobStatus;
 use std::io::IsTerminal as _;
@@ -19,18 +19,12 @@ pub async fn head_command(args: HeadArgs, globals: &Globals) -> anyhow::Result<O
     let access = super::access(args.repository_name.as_deref(), globals);
     let source = ExportSource::resolve(&args.source, &access, cache.as_ref()).await?;
     let options = ExportOptions {
-        source,
-        format: Format::JsonLines,
-        types: Types::default(),
         columns: args.columns,
-        condition: None,
         limit: Some(args.rows),
-        split: Split::Tablet,
-        shard: None,
         physical: args.physical,
         index: args.index,
         // Headers are read side by side, rows are not.
-        workers: 8,
+        ..ExportOptions::all_rows(source, Format::JsonLines, 8)
     };
     let mut out = Output::stdout();
     if globals.json {

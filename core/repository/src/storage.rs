@@ -2,6 +2,7 @@
 //! a leading `/`; the root itself is the empty string. A store refuses any other path and never leaves its root, through
 //! symbolic links either.
 
+mod chance;
 pub(crate) mod doubled;
 mod hdfs;
 mod local;

@@ -3,7 +3,7 @@
 use super::parallel::parallel;
 use super::plan::plan;
 use super::tablet::Unit;
-use super::{ExportOptions, Format, Job, Split, Types};
+use super::{ExportOptions, Format, Job};
 use crate::error::{ErrorKind, RestoreError, Result};
 use crate::export::ExportSource;
 use crate::export::tablet::tablet_error;
@@ -163,17 +163,9 @@ pub async fn inspect(options: InspectOptions, cancel: Cancel) -> Result<Inspecti
 
 fn look(options: &InspectOptions, job: &Job<'_>) -> Result<Inspection> {
     let planned = ExportOptions {
-        source: options.source.clone(),
-        format: Format::JsonLines,
-        types: Types::default(),
-        columns: Vec::new(),
-        condition: None,
-        limit: None,
-        split: Split::Tablet,
-        shard: None,
         physical: true,
         index: options.index.clone(),
-        workers: options.workers,
+        ..ExportOptions::all_rows(options.source.clone(), Format::JsonLines, options.workers)
     };
     let plans = plan(&planned, job)?;
     let all: Vec<&Unit> = plans.iter().filter_map(|plan| plan.as_ref().ok()).flat_map(|plan| &plan.units).collect();

@@ -71,13 +71,10 @@ impl DirectorySource {
         Ok(DirectorySource { path: path.to_owned(), tables, single: false, partition: None, mounted: None })
     }
 
-    /// The directory of a tablet, with a header in it; none for any other.
-    pub(super) fn tablet_dir(given: &Path) -> Result<Option<DirectorySource>> {
-        if !is_tablet(given)? {
-            return Ok(None);
-        }
+    /// The directory of a tablet.
+    pub(super) fn tablet_dir(given: &Path) -> Result<DirectorySource> {
         let path = given.canonicalize().map_err(|error| RestoreError::io("read", given, error))?;
-        Ok(Some(DirectorySource { path, tables: Vec::new(), single: true, partition: None, mounted: None }))
+        Ok(DirectorySource { path, tables: Vec::new(), single: true, partition: None, mounted: None })
     }
 
     /// `<table>/<partition>`.

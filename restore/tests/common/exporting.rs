@@ -1,7 +1,7 @@
 //! What the tests of exports share.
 
 use starsnap_restore::access::Access;
-use starsnap_restore::export::{ExportOptions, ExportSource, Format, Split, Target, Types, export};
+use starsnap_restore::export::{ExportOptions, ExportSource, Format, Target, export};
 use starsnap_restore::report::{ExportReport, JobStatus};
 use starsnap_restore::{Cancel, RestoreError, Silent};
 use std::io::Write;
@@ -10,19 +10,7 @@ use std::sync::{Arc, Mutex};
 /// All rows of a source, and nothing out of the ordinary.
 pub async fn all_rows(source: &str, format: Format) -> Result<ExportOptions, RestoreError> {
     let source = ExportSource::resolve(source, &Access::default(), None).await?;
-    Ok(ExportOptions {
-        source,
-        format,
-        types: Types::default(),
-        columns: Vec::new(),
-        condition: None,
-        limit: None,
-        split: Split::Tablet,
-        shard: None,
-        physical: false,
-        index: None,
-        workers: 3,
-    })
+    Ok(ExportOptions::all_rows(source, format, 3))
 }
 
 pub async fn run(options: ExportOptions, target: Target) -> Result<ExportReport, RestoreError> {

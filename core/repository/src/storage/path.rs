@@ -74,10 +74,7 @@ const TEMPORARY: &str = "_starsnap_";
 
 /// A name for one file that is being written; nobody else, in any process, has it.
 pub(super) fn temporary() -> String {
-    use std::hash::{BuildHasher, Hasher};
-    // Every RandomState has keys of its own.
-    let random = || std::collections::hash_map::RandomState::new().build_hasher().finish();
-    format!("{TEMPORARY}{:016x}{:08x}", random(), random() >> 32)
+    format!("{TEMPORARY}{:016x}{:08x}", super::chance::random(), super::chance::random() >> 32)
 }
 
 /// Whether a file of that name is one that was being written, now or when somebody was stopped.

@@ -2,8 +2,7 @@
 
 use super::config::Config;
 use super::refusal::{Again, Refusal};
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
+use crate::storage::chance;
 use std::time::Duration;
 
 /// How often a first contact is tried that breaks.
@@ -57,10 +56,8 @@ impl Patience {
         }
     }
 
-    /// Before the attempt after the `attempt`-th: scattered, so that many clients do not come back at once.
+    /// Before the attempt after the `attempt`-th.
     pub(super) fn pause(&self, attempt: u32) -> Duration {
-        let most = self.interval.saturating_mul(1 << (attempt - 1).min(10)).min(self.longest);
-        // Every RandomState has keys of its own.
-        most.mul_f64(0.5 + (RandomState::new().build_hasher().finish() % 1000) as f64 / 2000.0)
+        chance::pause(self.interval, self.longest, attempt)
     }
 }

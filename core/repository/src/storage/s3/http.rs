@@ -9,6 +9,7 @@ use super::refusal::{Refusal, element};
 use crate::error::ErrorKind;
 use crate::limiter::Limiter;
 use crate::location::{Patience, S3Location};
+use crate::storage::chance::pause;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Uri, header};
@@ -16,7 +17,6 @@ use opendal::{Buffer, HttpBody, HttpTransport};
 use reqsign_aws_v4::RequestSigner;
 use reqsign_core::{Context, SignRequest};
 use std::future::Future;
-use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -110,7 +110,7 @@ impl Transport {
                 Attempt::Refused(refusal) => return Err(refusal),
                 Attempt::Failed(failure) => failure,
             };
-            let pause = pause(self.patience.interval, attempt);
+            let pause = pause(self.patience.interval, LONGEST_PAUSE, attempt);
             if attempt >= self.patience.attempts || Instant::now() + pause >= deadline {
                 let reason = match attempt {
                     1 => failure.reason,
@@ -324,12 +324,4 @@ pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         }
     }
     if said.is_empty() { error.to_string() } else { said.join(": ") }
-}
-
-/// Before the attempt after the `attempt`-th: doubled each time, and scattered so that many clients do not come back at once.
-fn pause(interval: Duration, attempt: u32) -> Duration {
-    let most = interval.saturating_mul(1 << (attempt - 1).min(10)).min(LONGEST_PAUSE);
-    // Every RandomState has keys of its own.
-    let random = std::collections::hash_map::RandomState::new().build_hasher().finish();
-    most.mul_f64(0.5 + (random % 1000) as f64 / 2000.0)
 }
