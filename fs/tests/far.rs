@@ -212,7 +212,8 @@ fn a_large_file_is_fetched_ahead_and_once() {
     let bytes = fs::read(&path).unwrap();
     assert_eq!(md5::of(&bytes).to_string(), expected);
     let reads = mount.far.reads.load(Ordering::SeqCst) - before;
-    assert!(reads < 48, "{reads} requests for 48 MiB");
+    // Of 192 blocks. About 35 when the kernel's requests come in order, which they do not on a busy machine.
+    assert!(reads < 96, "{reads} requests for 48 MiB");
     assert_eq!(mount.reading.usage().fetched, 48 << 20, "nothing twice");
     // Here and there: only what is needed.
     let file = fs::File::open(&path).unwrap();

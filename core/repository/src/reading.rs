@@ -117,7 +117,7 @@ struct Shared {
     disk: Option<DiskCache>,
     patience: Duration,
     /// Requests ahead that may still be started.
-    slots: Semaphore,
+    slots: Arc<Semaphore>,
     /// Files that are read in sequence just now.
     sequential: AtomicUsize,
     from_disk: AtomicU64,
@@ -139,7 +139,7 @@ impl Reading {
             pool: Pool::new(options.memory - aside(options.memory)),
             disk,
             patience: options.patience,
-            slots: Semaphore::new(AHEAD_AT_ONCE),
+            slots: Arc::new(Semaphore::new(AHEAD_AT_ONCE)),
             sequential: AtomicUsize::new(0),
             from_disk: AtomicU64::new(0),
             fetched: AtomicU64::new(0),
@@ -169,7 +169,7 @@ impl Default for Reading {
             pool: Pool::new(options.memory - aside(options.memory)),
             disk: None,
             patience: options.patience,
-            slots: Semaphore::new(AHEAD_AT_ONCE),
+            slots: Arc::new(Semaphore::new(AHEAD_AT_ONCE)),
             sequential: AtomicUsize::new(0),
             from_disk: AtomicU64::new(0),
             fetched: AtomicU64::new(0),

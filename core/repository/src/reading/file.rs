@@ -12,6 +12,7 @@ use futures::future::{join_all, try_join_all};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
 /// Longer reads are made in steps of this many bytes, so that a reader needs little memory at once.
@@ -213,7 +214,14 @@ impl FileReader {
         tasks.retain(|task| !task.is_finished());
         for range in due {
             let blocks = self.blocks.clone();
-            tasks.push(tokio::spawn(blocks.fetch_ahead(range)));
+            // Now rather than when the task is run, by when a reader may have begun with a part of it.
+            tasks.push(match shared.slots.clone().try_acquire_owned() {
+                Ok(slot) => match blocks.claim_ahead(&range) {
+                    Some(claimed) => tokio::spawn(blocks.fetch_ahead(claimed, slot)),
+                    None => continue,
+                },
+                Err(_) => tokio::spawn(blocks.fetch_ahead_in_turn(range)),
+            });
         }
     }
 }
@@ -347,20 +355,33 @@ impl Blocks {
         }
     }
 
-    /// Fetches what is missing of a range, without anybody waiting for it; gives up where that would take memory from those who wait.
-    async fn fetch_ahead(self: Arc<Self>, range: Range<u64>) {
-        let Ok(_slot) = self.shared.slots.acquire().await else { return };
+    /// What is missing of a range, to be fetched without anybody waiting for it; nothing where that would take memory from those who wait.
+    fn claim_ahead(&self, range: &Range<u64>) -> Option<Vec<(Leader, Permit)>> {
         let blocks = range.start / BLOCK..range.end.div_ceil(BLOCK);
-        let Some(mut reserved) = self.shared.pool.try_reserve(self.bytes_of(&blocks)) else { return };
+        let mut reserved = self.shared.pool.try_reserve(self.bytes_of(&blocks))?;
         let found = self.shared.pool.claim(self.key, blocks, self.shared.request() / BLOCK);
-        let mut works = Vec::new();
-        for found in found {
-            if let Found::Mine(leader) = found {
-                let permit = reserved.split(self.bytes_of(&leader.run()));
-                works.push(self.fetch(leader, permit, true));
-            }
+        let mine = found.into_iter().filter_map(|found| match found {
+            Found::Mine(leader) => Some(leader),
+            Found::Here(_) | Found::Flying(..) => None,
+        });
+        let claimed = mine.map(|leader| {
+            let permit = reserved.split(self.bytes_of(&leader.run()));
+            (leader, permit)
+        });
+        Some(claimed.collect())
+    }
+
+    /// As [`Blocks::fetch_ahead`], once others have ended with theirs.
+    async fn fetch_ahead_in_turn(self: Arc<Self>, range: Range<u64>) {
+        let Ok(slot) = self.shared.slots.clone().acquire_owned().await else { return };
+        if let Some(claimed) = self.claim_ahead(&range) {
+            self.fetch_ahead(claimed, slot).await;
         }
-        drop(reserved);
+    }
+
+    /// Fetches what was claimed.
+    async fn fetch_ahead(self: Arc<Self>, claimed: Vec<(Leader, Permit)>, _slot: OwnedSemaphorePermit) {
+        let works = claimed.into_iter().map(|(leader, permit)| self.fetch(leader, permit, true));
         for (extent, parts) in join_all(works).await.into_iter().flatten() {
             if let Some(disk) = self.disk() {
                 disk.store(self.key, Fresh { parts, _extent: extent }).await;
