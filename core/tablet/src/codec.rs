@@ -4,6 +4,9 @@ use std::io::Read;
 
 use crate::error::{Result, TabletError};
 
+/// Bytes that any number of bytes may expand to; the longest values but those of BITMAP have 16 MiB.
+const MAX_REPEATED: usize = 64 << 20;
+
 /// How page bodies of one column are compressed (CompressionTypePB).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Codec {
@@ -49,7 +52,15 @@ impl Codec {
         }
     }
 
-    /// The most output that a byte of input can stand for, so that a lying length is refused before it is allocated.
+    /// The most output that `len` bytes of input can stand for, so that a lying length is refused before it is allocated.
+    fn max_len(self, len: usize) -> usize {
+        let most = len.saturating_mul(self.max_ratio()).saturating_add(64);
+        // Only a long value that says the same again and again comes near what ZSTD can do, and none is as long as this. What is longer, a
+        // BITMAP at most, must be worth the memory.
+        most.min(len.saturating_mul(1040).max(MAX_REPEATED))
+    }
+
+    /// The most output that a byte of input can stand for.
     fn max_ratio(self) -> usize {
         match self {
             Codec::None => 1,
@@ -69,7 +80,7 @@ impl Codec {
 
     /// The same, in place of what is in `out`.
     pub(crate) fn decompress_into(self, body: &[u8], len: usize, out: &mut Vec<u8>) -> Result<()> {
-        if len > body.len().saturating_mul(self.max_ratio()).saturating_add(64) {
+        if len > self.max_len(body.len()) {
             let is = body.len();
             return Err(TabletError::damaged(format!("{is} bytes cannot be {len} bytes in {}", self.name())));
         }

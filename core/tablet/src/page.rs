@@ -10,6 +10,9 @@ use crate::source::ReadAt;
 /// Nothing StarRocks writes comes near this; a page is 64 KiB and at most one value longer.
 const MAX_PAGE_LEN: u32 = 1 << 30;
 
+/// Null flags of a page, a byte for each row. A page of BOOLEAN runs may have as many rows as its segment, and no other page nearly as many.
+const MAX_FLAGS: u64 = 256 << 20;
+
 const DATA_PAGE: i32 = 1;
 const INDEX_PAGE: i32 = 2;
 const DICTIONARY_PAGE: i32 = 3;
@@ -204,12 +207,29 @@ impl DataPage {
 }
 
 fn flags(map: &[u8], rows: u64, encoding: i32) -> Result<Vec<u8>> {
-    let rows = usize::try_from(rows).ok().filter(|rows| rows / 256 <= map.len());
+    let allowed = |&rows: &usize| rows as u64 <= MAX_FLAGS && rows / 256 <= map.len();
+    let rows = usize::try_from(rows).ok().filter(allowed);
     let rows = rows.ok_or_else(|| TabletError::damaged("more rows than the null map can speak of"))?;
     match encoding {
         // What follows the stream is undefined in files of 3.2 and before.
         0 => bitshuffle::decode_stream(map, rows.next_multiple_of(8), 1),
         1 => Codec::Lz4.decompress(map, rows),
         other => Err(TabletError::unsupported(format!("null map encoding {other}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    /// However long the map is, which compression can make as long as it likes.
+    #[test]
+    fn null_flags_are_not_more_than_rows_can_be() {
+        let map = vec![0; 16 << 20];
+        for encoding in [0, 1] {
+            let error = flags(&map, u64::from(u32::MAX - 7), encoding).unwrap_err().to_string();
+            assert!(error.contains("more rows"), "{error}");
+        }
     }
 }

@@ -301,7 +301,7 @@ impl Decoder {
             Nulls::Flags { flags, .. } => flags,
             _ => &[],
         };
-        let values = self.decode(values, flags)?;
+        let values = self.decode(values, rows, flags)?;
         let stored = values.len();
         if dense && stored != rows || stored > rows {
             return Err(TabletError::damaged(format!("{stored} values for {rows} rows")));
@@ -309,19 +309,22 @@ impl Decoder {
         Ok(Cursor { values, nulls, dense, left: rows, value: 0 })
     }
 
-    fn decode(&mut self, body: Vec<u8>, nulls: &[u8]) -> Result<PageValues> {
+    /// The values of a page of `rows` rows, which are at most as many.
+    fn decode(&mut self, body: Vec<u8>, rows: u64, nulls: &[u8]) -> Result<PageValues> {
         let element = self.element;
         match (self.encoding, element) {
             (Encoding::Plain, 0) => Ok(PageValues::Strings(BinaryPlain::parse(body, 0)?)),
             (Encoding::Plain, _) => {
                 Ok(PageValues::Fixed { bytes: encoding::plain_fixed(&body, element)?.to_vec(), element })
             }
-            (Encoding::BitShuffle, 1..) => Ok(PageValues::Fixed { bytes: self.unshuffle(body, 0, element)?, element }),
+            (Encoding::BitShuffle, 1..) => {
+                Ok(PageValues::Fixed { bytes: self.unshuffle(body, 0, element, rows)?, element })
+            }
             (Encoding::Rle, 1) => {
                 let (bits, count) = RleBits::page(&body)?;
                 Ok(PageValues::Runs { bits, left: u64::from(count) })
             }
-            (Encoding::Dict, _) => self.decode_dict(body, nulls),
+            (Encoding::Dict, _) => self.decode_dict(body, rows, nulls),
             (other, _) => {
                 let name = other.name();
                 Err(TabletError::unsupported(format!("encoding {name} for elements of {element} bytes")))
@@ -330,27 +333,29 @@ impl Decoder {
     }
 
     /// The elements of a bitshuffle page, which begins `skip` bytes into `body`.
-    fn unshuffle(&mut self, body: Vec<u8>, skip: usize, element: usize) -> Result<Vec<u8>> {
+    fn unshuffle(&mut self, body: Vec<u8>, skip: usize, element: usize, rows: u64) -> Result<Vec<u8>> {
         let mut out = self.spare.give();
-        bitshuffle::decode_page_into(body.get(skip..).unwrap_or_default(), element, &mut out)?;
+        bitshuffle::decode_page_into(body.get(skip..).unwrap_or_default(), element, rows, &mut out)?;
         self.spare.put(body);
         Ok(out)
     }
 
-    fn decode_dict(&mut self, body: Vec<u8>, nulls: &[u8]) -> Result<PageValues> {
+    fn decode_dict(&mut self, body: Vec<u8>, rows: u64, nulls: &[u8]) -> Result<PageValues> {
         let element = self.element;
         match (encoding::u32_at(&body, 0)?, element) {
             (KIND_PLAIN, 0) => Ok(PageValues::Strings(BinaryPlain::parse(body, 4)?)),
             (KIND_DICT, 0) => {
-                let codes = self.unshuffle(body, 4, 4)?;
+                let codes = self.unshuffle(body, 4, 4, rows)?;
                 match self.dictionary()? {
                     Dictionary::Strings(dictionary) => Ok(PageValues::Codes { codes, dictionary }),
                     Dictionary::Fixed(_) => Err(TabletError::damaged("a dictionary of numbers for strings")),
                 }
             }
-            (KIND_BIT_SHUFFLE, 1..) => Ok(PageValues::Fixed { bytes: self.unshuffle(body, 4, element)?, element }),
+            (KIND_BIT_SHUFFLE, 1..) => {
+                Ok(PageValues::Fixed { bytes: self.unshuffle(body, 4, element, rows)?, element })
+            }
             (KIND_DICT, 1..) => {
-                let codes = self.unshuffle(body, 4, self.code_len)?;
+                let codes = self.unshuffle(body, 4, self.code_len, rows)?;
                 let Dictionary::Fixed(dictionary) = self.dictionary()? else {
                     return Err(TabletError::damaged("a dictionary of strings for numbers"));
                 };
@@ -379,7 +384,9 @@ impl Decoder {
 
 /// Looks codes up. Those of NULL rows mean nothing, so that they may lie outside the dictionary; they become zeros.
 fn gather(codes: &[u8], code_len: usize, dictionary: &[u8], element: usize, nulls: &[u8]) -> Result<Vec<u8>> {
-    let mut values = Vec::with_capacity(codes.len() / code_len * element);
+    let len = (codes.len() / code_len).checked_mul(element).filter(|&len| len <= bitshuffle::MAX_PAGE_BYTES);
+    let len = len.ok_or_else(|| TabletError::damaged(format!("a page of {} bytes of codes", codes.len())))?;
+    let mut values = Vec::with_capacity(len);
     for (row, code) in codes.chunks_exact(code_len).enumerate() {
         if nulls.get(row).is_some_and(|&n| n != 0) {
             values.resize(values.len() + element, 0);

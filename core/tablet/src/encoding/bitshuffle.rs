@@ -7,21 +7,29 @@ use super::u32_at;
 
 const HEADER_LEN: usize = 16;
 
+/// Bytes of a page's elements. Writers fill pages with 64 KiB of them and dictionaries with 1 MiB; what is more is not made room for, as
+/// compression within compression lets a few bytes stand for any number of elements.
+pub(crate) const MAX_PAGE_BYTES: usize = 16 << 20;
+
 /// Decodes a page: a 16-byte header (element count; compressed length with this header; count rounded up to 8; element size),
 /// then the stream. Returns the elements, little-endian, without the padding.
 pub fn decode_page(body: &[u8], element: usize) -> Result<Vec<u8>> {
     let mut out = Vec::new();
-    decode_page_into(body, element, &mut out)?;
+    decode_page_into(body, element, u64::MAX, &mut out)?;
     Ok(out)
 }
 
-/// The same, in place of what is in `out`.
-pub(crate) fn decode_page_into(body: &[u8], element: usize, out: &mut Vec<u8>) -> Result<()> {
+/// The same, in place of what is in `out`; an error if there are more elements than `most`.
+pub(crate) fn decode_page_into(body: &[u8], element: usize, most: u64, out: &mut Vec<u8>) -> Result<()> {
     let count = u32_at(body, 0)? as usize;
     let (stored, padded, size) = (u32_at(body, 4)? as usize, u32_at(body, 8)? as usize, u32_at(body, 12)? as usize);
     if size != element || padded != count.next_multiple_of(8) || stored < HEADER_LEN {
         let says = format!("{count} elements of {size}, padded to {padded}, in {stored} bytes");
         return Err(TabletError::damaged(format!("bitshuffle header says {says}; elements have {element}")));
+    }
+    if count as u64 > most || padded.checked_mul(element).is_none_or(|len| len > MAX_PAGE_BYTES) {
+        let than = most.min((MAX_PAGE_BYTES / element.max(1)) as u64);
+        return Err(TabletError::damaged(format!("{count} elements in a bitshuffle page of at most {than}")));
     }
     let stream =
         body.get(HEADER_LEN..stored).ok_or_else(|| TabletError::damaged("bitshuffle stream ends too early"))?;
@@ -174,6 +182,19 @@ mod tests {
             out[at * element + plane / 8] |= value << (plane % 8);
         }
         out
+    }
+
+    /// Nothing is made room for, whatever the header says and however long the stream is.
+    #[test]
+    fn a_page_has_no_more_elements_than_it_may() {
+        let header =
+            |count: u32, stored: u32| [count, stored, count.next_multiple_of(8), 16].map(u32::to_le_bytes).concat();
+        let page = |count: u32| [header(count, (64 << 20) + 16), vec![0; 64 << 20]].concat();
+        for (count, most) in [(u32::MAX - 7, u64::MAX), (u32::MAX - 7, 8), ((1 << 20) + 8, u64::MAX), (9, 8)] {
+            let mut out = Vec::new();
+            let error = decode_page_into(&page(count), 16, most, &mut out).unwrap_err().to_string();
+            assert!(error.contains("at most") && out.capacity() == 0, "{count} of {most}: {error}");
+        }
     }
 
     proptest! {

@@ -10,7 +10,11 @@
 #[path = "../tablet/common.rs"]
 #[allow(dead_code)]
 mod common;
+#[path = "../tablet/build.rs"]
+#[allow(dead_code)]
+mod build;
 mod counting;
+mod multiplied;
 mod repaired;
 
 use std::collections::{BTreeMap, BTreeSet};
