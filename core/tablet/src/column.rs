@@ -152,13 +152,21 @@ fn struct_child(meta: &ColumnMetaPb, field: &Column, at: usize) -> Option<usize>
     if !has_field_ids(meta, field) {
         return Some(at);
     }
-    meta.children_columns.iter().position(|child| child.unique_id == Some(field.unique_id as u32))
+    stored_fields(meta).iter().position(|child| child.unique_id == Some(field.unique_id as u32))
+}
+
+/// The children of a stored STRUCT that are fields: null flags come last, and may have the id of the STRUCT itself.
+fn stored_fields(meta: &ColumnMetaPb) -> &[ColumnMetaPb] {
+    match meta.children_columns.split_last() {
+        Some((_, fields)) if meta.is_nullable == Some(true) => fields,
+        _ => &meta.children_columns,
+    }
 }
 
 /// Whether the fields of a stored STRUCT and of the schema have ids; those that have none have −1.
 fn has_field_ids(meta: &ColumnMetaPb, field: &Column) -> bool {
     let known = |child: &ColumnMetaPb| child.unique_id.is_some_and(|id| id as i32 >= 0);
-    field.unique_id >= 0 && meta.children_columns.iter().any(known)
+    field.unique_id >= 0 && stored_fields(meta).iter().any(known)
 }
 
 /// Opens the reader of a column whose segment holds `ty` (from [`stored_type`]).

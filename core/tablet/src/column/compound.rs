@@ -84,7 +84,7 @@ pub(super) fn map(context: &Context, meta: &ColumnMetaPb, key: &Column, value: &
 pub(super) fn structure(context: &Context, meta: &ColumnMetaPb, fields: &[Column]) -> Result<Reader> {
     let last = meta.children_columns.len().checked_sub(1);
     let nulls = null_flags(context, meta, last.unwrap_or(0))?;
-    let stored = meta.children_columns.len() - usize::from(nulls.is_some());
+    let stored = super::stored_fields(meta).len();
     let places: Vec<_> = fields.iter().enumerate().filter_map(|(at, f)| super::struct_child(meta, f, at)).collect();
     let by_id = fields.iter().any(|field| super::has_field_ids(meta, field));
     // Without ids, a field that only one side has cannot be told from the others.
