@@ -20,7 +20,7 @@ use arrow_schema::{ArrowError, DataType, Field, Fields, TimeUnit};
 use crate::error::{Result, TabletError};
 use crate::schema::{Column, DecimalKind, LogicalType};
 
-/// What CHAR and VARCHAR become.
+/// What CHAR and VARCHAR become, and the text of JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TextAs {
     /// Utf8; bytes that are not UTF-8, which StarRocks stores without looking, are an error.
@@ -122,7 +122,9 @@ pub fn arrow_field(column: &Column, options: &ReadOptions) -> Result<Field> {
             BitmapAs::Cardinality => DataType::Int64,
             BitmapAs::Binary => DataType::Binary,
         },
-        LogicalType::Char(_) | LogicalType::Varchar(_) if options.text != TextAs::Binary => DataType::Utf8,
+        LogicalType::Char(_) | LogicalType::Varchar(_) | LogicalType::Json if options.text != TextAs::Binary => {
+            DataType::Utf8
+        }
         LogicalType::Map(key, value) if options.map == MapAs::Map => {
             let entries = vec![child(key)?.with_nullable(false).with_name("key"), child(value)?.with_name("value")];
             DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries.into()), false)), false)
@@ -155,10 +157,11 @@ pub(crate) fn arrow_type(ty: &LogicalType, child: &dyn Fn(&Column) -> Result<Fie
         LogicalType::Double => DataType::Float64,
         LogicalType::Date => DataType::Date32,
         LogicalType::DateTime => DataType::Timestamp(TimeUnit::Microsecond, None),
-        LogicalType::Json => DataType::Utf8,
         LogicalType::Decimal { kind: DecimalKind::D256, precision, scale } => DataType::Decimal256(*precision, *scale),
         LogicalType::Decimal { precision, scale, .. } => DataType::Decimal128(*precision, *scale),
         LogicalType::Char(_) | LogicalType::Varchar(_) | LogicalType::Varbinary(_) => DataType::Binary,
+        // Its text, whose strings StarRocks does not look at: they need not be UTF-8.
+        LogicalType::Json => DataType::Binary,
         LogicalType::Hll | LogicalType::Bitmap | LogicalType::Percentile => DataType::Binary,
         LogicalType::Array(element) => DataType::List(Arc::new(child(element)?)),
         LogicalType::Map(key, value) => {

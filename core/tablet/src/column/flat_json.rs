@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Decimal128Type, Float64Type, Int8Type, Int64Type};
-use arrow_array::{Array, ArrayRef, StringArray};
+use arrow_array::{Array, ArrayRef, BinaryArray};
 use arrow_buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 
 use crate::error::{Result, TabletError, Within};
@@ -66,19 +66,30 @@ fn open_child(context: &Context, meta: &ColumnMetaPb) -> Result<Path> {
 }
 
 /// The value of one path in one row; nothing where it is NULL.
-fn leaf(array: &ArrayRef, ty: i32, row: usize) -> Option<Leaf<'_>> {
+fn leaf(array: &ArrayRef, ty: i32, row: usize) -> Result<Option<Leaf<'_>>> {
     if array.is_null(row) {
-        return None;
+        return Ok(None);
     }
-    Some(match ty {
-        stored::JSON => Leaf::Json(array.as_binary_opt::<i32>()?.value(row)),
-        stored::VARCHAR | stored::CHAR => Leaf::String(array.as_binary_opt::<i32>()?.value(row)),
-        stored::BIGINT => Leaf::Int(array.as_primitive_opt::<Int64Type>()?.value(row)),
-        stored::DOUBLE => Leaf::Double(array.as_primitive_opt::<Float64Type>()?.value(row)),
-        stored::LARGEINT => Leaf::UInt(u64::try_from(array.as_primitive_opt::<Decimal128Type>()?.value(row)).ok()?),
+    let value = match ty {
+        stored::JSON => array.as_binary_opt::<i32>().map(|array| Leaf::Json(array.value(row))),
+        stored::VARCHAR | stored::CHAR => array.as_binary_opt::<i32>().map(|array| Leaf::String(array.value(row))),
+        stored::BIGINT => array.as_primitive_opt::<Int64Type>().map(|array| Leaf::Int(array.value(row))),
+        stored::DOUBLE => array.as_primitive_opt::<Float64Type>().map(|array| Leaf::Double(array.value(row))),
+        stored::LARGEINT => {
+            array.as_primitive_opt::<Decimal128Type>().map(|array| large(array.value(row))).transpose()?
+        }
         // Only NULLs are kept as TINYINT.
-        _ => Leaf::Int(i64::from(array.as_primitive_opt::<Int8Type>()?.value(row))),
-    })
+        _ => array.as_primitive_opt::<Int8Type>().map(|array| Leaf::Int(i64::from(array.value(row)))),
+    };
+    // What has no leaf would be taken for a member that is not there.
+    value.map(Some).ok_or_else(|| TabletError::damaged(format!("flattened values of {}", array.data_type())))
+}
+
+/// JSON has no larger whole numbers than those of 64 bits.
+fn large(value: i128) -> Result<Leaf<'static>> {
+    let unsigned = u64::try_from(value).map(Leaf::UInt);
+    let number = unsigned.or_else(|_| i64::try_from(value).map(Leaf::Int));
+    number.map_err(|_| TabletError::damaged(format!("{value} among flattened numbers of JSON")))
 }
 
 impl ColumnReader for FlatJsonReader {
@@ -98,8 +109,10 @@ impl ColumnReader for FlatJsonReader {
         for row in 0..rows {
             if nulls.as_ref().is_none_or(|n| n.is_valid(row)) {
                 let rest = remain.filter(|r| r.is_valid(row)).map_or(&[][..], |r| r.value(row));
-                let leaves = self.paths.iter().zip(&columns);
-                let leaves = leaves.filter_map(|(p, array)| Some((p.name.as_slice(), leaf(array, p.ty, row)?)));
+                let leaves = self.paths.iter().zip(&columns).filter_map(|(path, array)| {
+                    let leaf = leaf(array, path.ty, row).within(|| String::from_utf8_lossy(&path.name).into_owned());
+                    Some(leaf.transpose()?.map(|leaf| (path.name.as_slice(), leaf)))
+                });
                 flat::write_row(rest, leaves, &mut text)?;
             }
             offsets.push(i32::try_from(text.len()).map_err(|_| {
@@ -107,8 +120,8 @@ impl ColumnReader for FlatJsonReader {
             })?);
         }
         let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-        let array = StringArray::try_new(offsets, Buffer::from_vec(text), nulls);
-        Ok(Arc::new(array.map_err(|e| TabletError::damaged(format!("JSON that is not UTF-8: {e}")))?))
+        let array = BinaryArray::try_new(offsets, Buffer::from_vec(text), nulls);
+        Ok(Arc::new(array.map_err(|e| TabletError::damaged(e.to_string()))?))
     }
 
     fn skip(&mut self, rows: u64) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow_array::types::ArrowPrimitiveType;
-use arrow_array::{ArrayRef, BinaryArray, BooleanArray, PrimitiveArray, StringArray};
+use arrow_array::{ArrayRef, BinaryArray, BooleanArray, PrimitiveArray};
 use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::DataType;
 
@@ -340,10 +340,6 @@ impl Out for BinaryOut {
         let data = Buffer::from_vec(std::mem::take(&mut self.data));
         // Offsets only ever grow, from 0 to the length of the data.
         let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-        if self.content == Content::Json {
-            let array = StringArray::try_new(offsets, data, nulls);
-            return Ok(Arc::new(array.map_err(|e| TabletError::damaged(format!("JSON that is not UTF-8: {e}")))?));
-        }
         let array = BinaryArray::try_new(offsets, data, nulls);
         Ok(Arc::new(array.map_err(|e| TabletError::damaged(e.to_string()))?))
     }

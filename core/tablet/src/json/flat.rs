@@ -27,7 +27,7 @@ enum Node<'a> {
 /// Appends the text of one row: the members of `remain`, and the leaves at their paths where nothing remained there.
 pub(crate) fn write_row<'a>(
     remain: &'a [u8],
-    leaves: impl Iterator<Item = (&'a [u8], Leaf<'a>)>,
+    leaves: impl Iterator<Item = Result<(&'a [u8], Leaf<'a>)>>,
     out: &mut Vec<u8>,
 ) -> Result<()> {
     let mut members = Vec::new();
@@ -43,7 +43,8 @@ pub(crate) fn write_row<'a>(
         // An array or a scalar is the whole row.
         _ => return write_at(remain, out, 0),
     }
-    for (path, leaf) in leaves {
+    for leaf in leaves {
+        let (path, leaf) = leaf?;
         insert(&mut members, path, leaf)?;
     }
     write_object(&mut members, out, 0)

@@ -43,7 +43,8 @@ pub(super) enum Cells<'a> {
     Decimal256(&'a PrimitiveArray<Decimal256Type>, usize),
     /// LARGEINT.
     Digits(&'a StringArray),
-    Json(&'a StringArray),
+    /// The text of JSON values, which need not be UTF-8.
+    Json(&'a BinaryArray),
     /// CHAR and VARCHAR, which need not be UTF-8.
     Text(&'a BinaryArray),
     Varbinary(&'a BinaryArray),
@@ -85,8 +86,8 @@ impl<'a> Cells<'a> {
             DataType::Decimal256(_, scale) => {
                 array.as_primitive_opt().zip(usize::try_from(*scale).ok()).map(|(a, s)| Cells::Decimal256(a, s))
             }
-            DataType::Utf8 if sql == "JSON" => array.as_string_opt().map(Cells::Json),
             DataType::Utf8 if sql == "LARGEINT" => array.as_string_opt().map(Cells::Digits),
+            DataType::Binary if sql == "JSON" => array.as_binary_opt().map(Cells::Json),
             DataType::Binary if sql.starts_with("VARBINARY") => array.as_binary_opt().map(Cells::Varbinary),
             DataType::Binary if sql.starts_with("CHAR") || sql.starts_with("VARCHAR") => {
                 array.as_binary_opt().map(Cells::Text)
@@ -141,8 +142,8 @@ impl<'a> Cells<'a> {
             Cells::DateTime(array) => *array,
             Cells::Decimal128(array, _) | Cells::DecimalV2(array, _) => *array,
             Cells::Decimal256(array, _) => *array,
-            Cells::Digits(array) | Cells::Json(array) => *array,
-            Cells::Text(array) | Cells::Varbinary(array) | Cells::Sketch(array) => *array,
+            Cells::Digits(array) => *array,
+            Cells::Json(array) | Cells::Text(array) | Cells::Varbinary(array) | Cells::Sketch(array) => *array,
             Cells::Bitmap(array, _) | Cells::List(array, _) | Cells::Map(array, _) => *array,
             Cells::Struct(array, _) => *array,
         }
@@ -193,15 +194,14 @@ impl<'a> Cells<'a> {
             }
             Cells::Text(array) => match std::str::from_utf8(array.value(row)) {
                 Ok(text) => json_string(text, out),
-                Err(_) if dialect == Dialect::Json => {
-                    out.extend_from_slice(b"{\"hex\":\"");
-                    hex(array.value(row), out);
-                    out.extend_from_slice(b"\"}");
-                }
+                Err(_) if dialect == Dialect::Json => hex_object(array.value(row), out),
                 Err(_) => write_string(array.value(row), out),
             },
             // StarRocks can store a JSON value that is nothing, and prints it as nothing.
             Cells::Json(array) if array.value(row).is_empty() => out.extend_from_slice(b"\"\""),
+            Cells::Json(array) if dialect == Dialect::Json && std::str::from_utf8(array.value(row)).is_err() => {
+                hex_object(array.value(row), out);
+            }
             Cells::Bitmap(array, items) => write_items(array, items, row, dialect, out),
             Cells::List(array, items) => write_items(array, items, row, dialect, out),
             Cells::Map(array, entries) => write_map(array, entries, row, dialect, out),
@@ -234,14 +234,8 @@ impl<'a> Cells<'a> {
             Cells::Int32(array) => integer(array.value(row), out),
             Cells::Int64(array) => integer(array.value(row), out),
             Cells::UInt64(array) => integer(array.value(row), out),
-            Cells::Float32(array) => match array.value(row) {
-                value if value.is_finite() => float(value, out),
-                value => out.extend_from_slice(not_finite(f64::from(value))),
-            },
-            Cells::Float64(array) => match array.value(row) {
-                value if value.is_finite() => float(value, out),
-                value => out.extend_from_slice(not_finite(value)),
-            },
+            Cells::Float32(array) => text::write_float(array.value(row), out),
+            Cells::Float64(array) => text::write_double(array.value(row), out),
             Cells::Date(array) => text::write_date(array.value(row), out),
             Cells::DateTime(array) => text::write_datetime(array.value(row), out),
             Cells::Decimal128(array, scale) => {
@@ -252,8 +246,8 @@ impl<'a> Cells<'a> {
                 out.extend_from_slice(text::without_zeros(&digits).as_bytes());
             }
             Cells::Decimal256(array, scale) => text::write_decimal(&array.value(row).to_string(), *scale, out),
-            Cells::Digits(array) | Cells::Json(array) => out.extend_from_slice(array.value(row).as_bytes()),
-            Cells::Text(array) => out.extend_from_slice(array.value(row)),
+            Cells::Digits(array) => out.extend_from_slice(array.value(row).as_bytes()),
+            Cells::Json(array) | Cells::Text(array) => out.extend_from_slice(array.value(row)),
             Cells::Varbinary(array) if dialect == Dialect::Csv => {
                 out.extend_from_slice(BASE64.encode(array.value(row)).as_bytes());
             }
@@ -313,54 +307,16 @@ fn integer(value: impl itoa::Integer, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-/// Appends a number: the shortest text that reads back as the same.
-fn number(value: impl serde::Serialize, out: &mut Vec<u8>) {
-    // A number always has a text, and a vector takes it.
-    let _ = serde_json::to_writer(out, &value);
-}
-
-/// Appends a finite FLOAT or DOUBLE: the fewest digits that read back as the same, whole numbers without a point, an exponent of at least
-/// two digits from 1e16 on and below 0.0001.
-fn float(value: impl serde::Serialize, out: &mut Vec<u8>) {
-    let start = out.len();
-    number(value, out);
-    let text = out.get(start..).unwrap_or_default();
-    let digits = start + usize::from(text.starts_with(b"-"));
-    if text.ends_with(b".0") {
-        out.truncate(out.len() - 2);
-    } else if let Some(fraction) = out.get(digits..).and_then(|text| text.strip_prefix(b"0.0000")) {
-        let zeros = fraction.iter().take_while(|digit| **digit == b'0').count();
-        let fraction = fraction.get(zeros..).unwrap_or_default().to_vec();
-        let (first, rest) = fraction.split_at(1.min(fraction.len()));
-        out.truncate(digits);
-        out.extend_from_slice(first);
-        if !rest.is_empty() {
-            out.push(b'.');
-            out.extend_from_slice(rest);
-        }
-        out.extend_from_slice(b"e-");
-        if zeros < 5 {
-            out.push(b'0');
-        }
-        integer(zeros + 5, out);
-    } else if let [.., b'e', b'+' | b'-', _] = text {
-        out.insert(out.len() - 1, b'0');
-    }
-}
-
-fn not_finite(value: f64) -> &'static [u8] {
-    if value.is_nan() {
-        b"NaN"
-    } else if value > 0.0 {
-        b"Infinity"
-    } else {
-        b"-Infinity"
-    }
-}
-
 /// Appends a JSON string.
 pub(super) fn json_string(text: &str, out: &mut Vec<u8>) {
     write_string(text.as_bytes(), out);
+}
+
+/// Appends what stands for text that is not UTF-8, which JSON must be.
+fn hex_object(bytes: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"hex\":\"");
+    hex(bytes, out);
+    out.extend_from_slice(b"\"}");
 }
 
 fn hex(bytes: &[u8], out: &mut Vec<u8>) {

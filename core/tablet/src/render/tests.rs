@@ -46,7 +46,7 @@ fn values_stand_alone() {
             "LARGEINT",
             Arc::new(StringArray::from(vec![Some("-170141183460469231731687303715884105728"), None, Some("7")])),
         ),
-        ("JSON", Arc::new(StringArray::from(vec![Some("{\"a\": 1}"), Some(""), None]))),
+        ("JSON", Arc::new(BinaryArray::from(vec![Some(&b"{\"a\": 1}"[..]), Some(b""), None]))),
         ("VARCHAR(9)", Arc::new(BinaryArray::from(vec![Some(&b"a\"b"[..]), Some(b"\xff\x01"), None]))),
         ("VARBINARY(9)", Arc::new(BinaryArray::from(vec![Some(&b"\xfb\x68"[..]), Some(b""), None]))),
         ("PERCENTILE", Arc::new(BinaryArray::from(vec![Some(&b"\x01"[..]), None, None]))),

@@ -54,7 +54,9 @@ pub(crate) fn cast(array: &ArrayRef, from: &LogicalType, to: &LogicalType) -> Re
         (Struct(a), Struct(b)) => cast_struct(array, a, b),
         (Date, DateTime) => {
             let days = array.as_primitive_opt::<Date32Type>().ok_or_else(unsupported)?;
-            Ok(Arc::new(days.unary::<_, TimestampMicrosecondType>(|d| i64::from(d) * MICROS_PER_DAY)))
+            // What no calendar has may be too far away to be counted in microseconds.
+            let micros = |d: i32| i64::from(d).checked_mul(MICROS_PER_DAY);
+            Ok(Arc::new(days.unary_opt::<_, TimestampMicrosecondType>(micros)))
         }
         (DateTime, Date) => {
             let micros = array.as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(unsupported)?;
@@ -65,6 +67,8 @@ pub(crate) fn cast(array: &ArrayRef, from: &LogicalType, to: &LogicalType) -> Re
             let values = array.as_primitive_opt::<Float32Type>().ok_or_else(unsupported)?;
             Ok(Arc::new(values.unary::<_, Float64Type>(f64::from)))
         }
+        // JSON is kept as its text.
+        (Json, Char(_) | Varchar(_)) => Ok(array.clone()),
         (_, Char(_) | Varchar(_)) => {
             let texts = texts(array, from).ok_or_else(unsupported)?;
             Ok(Arc::new(BinaryArray::from_iter(texts)))
@@ -168,12 +172,15 @@ fn texts(array: &ArrayRef, from: &LogicalType) -> Option<Vec<Option<String>>> {
     match from {
         LogicalType::Date => map::<Date32Type>(array, text::date),
         LogicalType::DateTime => map::<TimestampMicrosecondType>(array, text::datetime),
-        LogicalType::Float => map::<Float32Type>(array, |v| v.to_string()),
-        LogicalType::Double => map::<Float64Type>(array, |v| v.to_string()),
-        LogicalType::Json => Some(array.as_string_opt::<i32>()?.iter().map(|v| v.map(str::to_owned)).collect()),
+        LogicalType::Float => map::<Float32Type>(array, text::float),
+        LogicalType::Double => map::<Float64Type>(array, text::double),
         _ => {
             let (values, scale) = numbers(array, from)?;
-            let text = |v: i256| text::decimal(&v.to_string(), scale as usize);
+            let old = matches!(from, LogicalType::Decimal { kind: DecimalKind::V2, .. });
+            let text = |v: i256| {
+                let text = text::decimal(&v.to_string(), scale as usize);
+                if old { text::without_zeros(&text).to_owned() } else { text }
+            };
             Some(values.into_iter().map(|v| v.map(text)).collect())
         }
     }

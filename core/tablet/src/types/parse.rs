@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::types::*;
 use arrow_array::{
     Array, ArrayRef, BinaryArray, BooleanArray, Decimal128Array, Decimal256Array, ListArray, PrimitiveArray,
-    StringArray, StructArray, new_empty_array, new_null_array,
+    StructArray, new_empty_array, new_null_array,
 };
 use arrow_buffer::{OffsetBuffer, i256};
 use arrow_schema::{ArrowError, DataType};
@@ -62,7 +62,7 @@ fn one_or_none(text: &[u8], ty: &LogicalType) -> Result<Option<ArrayRef>> {
         LogicalType::Char(_) | LogicalType::Varchar(_) => Some(binary(text)),
         LogicalType::Json => {
             let value = serde_json::from_str::<serde_json::Value>(string).ok();
-            value.map(|value| Arc::new(StringArray::from(vec![json::text::of(&value)])) as ArrayRef)
+            value.map(|value| binary(json::text::of(&value).as_bytes()))
         }
         LogicalType::Array(_) | LogicalType::Map(..) | LogicalType::Struct(_) => {
             let value = serde_json::from_str::<serde_json::Value>(string).ok();
@@ -130,8 +130,18 @@ fn decimal128(value: i128, precision: u8, scale: i8) -> Result<ArrayRef> {
     Ok(Arc::new(array.map_err(|e| TabletError::damaged(e.to_string()))?))
 }
 
-/// The unscaled value of a decimal number; digits that have no place are rounded half away from zero.
+/// Exponents of decimals, in either direction: no type has as many digits.
+const MAX_EXPONENT: i64 = 128;
+
+/// The unscaled value of a decimal number, which may have an exponent; digits that have no place are rounded half away from zero.
 pub(crate) fn decimal(text: &str, scale: u32) -> Option<i256> {
+    let (text, exponent) = match text.split_once(['e', 'E']) {
+        Some((text, exponent)) => (text, exponent.parse().ok()?),
+        None => (text, 0),
+    };
+    if !(-MAX_EXPONENT..=MAX_EXPONENT).contains(&exponent) {
+        return None;
+    }
     let (negative, digits) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
         b'+' => (false, &text[1..]),
@@ -143,11 +153,13 @@ pub(crate) fn decimal(text: &str, scale: u32) -> Option<i256> {
     }
     let ten = i256::from(10);
     let mut value = i256::ZERO;
-    let padded = fraction.bytes().chain(std::iter::repeat(b'0')).take(scale as usize);
-    for digit in whole.bytes().chain(padded) {
+    let digits = || whole.bytes().chain(fraction.bytes());
+    // So many digits have a place; one less than none has not even one to be rounded by.
+    let places = usize::try_from(whole.len() as i64 + exponent + i64::from(scale)).ok();
+    for digit in digits().chain(std::iter::repeat(b'0')).take(places.unwrap_or(0)) {
         value = value.checked_mul(ten)?.checked_add(i256::from(i32::from(digit - b'0')))?;
     }
-    if fraction.as_bytes().get(scale as usize).is_some_and(|&d| d >= b'5') {
+    if places.and_then(|places| digits().nth(places)).is_some_and(|digit| digit >= b'5') {
         value = value.checked_add(i256::ONE)?;
     }
     Some(if negative { -value } else { value })
@@ -162,6 +174,32 @@ mod tests {
 
     fn column(name: &str, ty: LogicalType) -> Box<Column> {
         Box::new(Column::child(name.into(), ty))
+    }
+
+    #[test]
+    fn decimals_have_exponents() {
+        for (text, scale, value) in [
+            ("1e2", 0, Some(100)),
+            ("1E+2", 2, Some(10_000)),
+            ("-1.25e1", 1, Some(-125)),
+            ("125e-2", 1, Some(13)),
+            ("5e-1", 0, Some(1)),
+            ("4.9e-1", 0, Some(0)),
+            ("9e-2", 0, Some(0)),
+            (".5e1", 0, Some(5)),
+            ("12.345", 2, Some(1235)),
+            ("0e128", 0, Some(0)),
+            ("1e128", 0, None),
+            ("0e129", 0, None),
+            ("1e99999999999999999999", 0, None),
+            ("1e", 0, None),
+            ("e1", 0, None),
+            ("1e1e1", 0, None),
+            ("1e1.5", 0, None),
+            (".", 0, None),
+        ] {
+            assert_eq!(decimal(text, scale), value.map(i256::from_i128), "{text} with {scale}");
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::{BitmapAs, HllAs, LargeIntAs, MapAs, ReadOptions, TextAs, arrow_field
 fn unchanged(ty: &LogicalType, options: &ReadOptions) -> bool {
     match ty {
         LogicalType::LargeInt => false,
-        LogicalType::Char(_) | LogicalType::Varchar(_) => options.text == TextAs::Binary,
+        LogicalType::Char(_) | LogicalType::Varchar(_) | LogicalType::Json => options.text == TextAs::Binary,
         LogicalType::Hll => options.hll == HllAs::Binary,
         LogicalType::Bitmap => options.bitmap == BitmapAs::Binary,
         LogicalType::Array(element) => unchanged(&element.ty, options),
@@ -43,7 +43,9 @@ pub(crate) fn present(array: &ArrayRef, column: &Column, options: &ReadOptions) 
     let other = || TabletError::damaged(format!("an array of {} for {}", array.data_type(), column.ty.sql()));
     match &column.ty {
         LogicalType::LargeInt => large_int(array.as_primitive_opt().ok_or_else(other)?, options.large_int),
-        LogicalType::Char(_) | LogicalType::Varchar(_) => text(array.as_binary_opt().ok_or_else(other)?, options.text),
+        LogicalType::Char(_) | LogicalType::Varchar(_) | LogicalType::Json => {
+            text(array.as_binary_opt().ok_or_else(other)?, options.text)
+        }
         LogicalType::Hll => {
             let values = array.as_binary_opt::<i32>().ok_or_else(other)?.iter();
             let cardinality = |v: Option<&[u8]>| v.map(|v| Ok(Hll::parse(v)?.cardinality())).transpose();

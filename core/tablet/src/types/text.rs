@@ -19,6 +19,16 @@ pub fn decimal(unscaled: &str, scale: usize) -> String {
     string(|out| write_decimal(unscaled, scale, out))
 }
 
+/// A FLOAT: the fewest digits that read back as the same.
+pub(crate) fn float(value: f32) -> String {
+    string(|out| write_float(value, out))
+}
+
+/// A DOUBLE, likewise.
+pub(crate) fn double(value: f64) -> String {
+    string(|out| write_double(value, out))
+}
+
 fn string(write: impl FnOnce(&mut Vec<u8>)) -> String {
     let mut out = Vec::new();
     write(&mut out);
@@ -75,6 +85,67 @@ pub(crate) fn write_decimal(unscaled: &str, scale: usize, out: &mut Vec<u8>) {
         out.push(b'.');
         out.resize(out.len() + scale - fraction.len(), b'0');
         out.extend_from_slice(fraction);
+    }
+}
+
+/// Appends what [`float`] says.
+pub(crate) fn write_float(value: f32, out: &mut Vec<u8>) {
+    match value {
+        value if value.is_finite() => write_finite(value, out),
+        value => out.extend_from_slice(not_finite(f64::from(value))),
+    }
+}
+
+/// Appends what [`double`] says.
+pub(crate) fn write_double(value: f64, out: &mut Vec<u8>) {
+    match value {
+        value if value.is_finite() => write_finite(value, out),
+        value => out.extend_from_slice(not_finite(value)),
+    }
+}
+
+/// Appends a number: the shortest text that reads back as the same.
+fn number(value: impl serde::Serialize, out: &mut Vec<u8>) {
+    // A number always has a text, and a vector takes it.
+    let _ = serde_json::to_writer(out, &value);
+}
+
+/// Appends a finite FLOAT or DOUBLE: the fewest digits that read back as the same, whole numbers without a point, an exponent of at least
+/// two digits from 1e16 on and below 0.0001.
+fn write_finite(value: impl serde::Serialize, out: &mut Vec<u8>) {
+    let start = out.len();
+    number(value, out);
+    let text = out.get(start..).unwrap_or_default();
+    let digits = start + usize::from(text.starts_with(b"-"));
+    if text.ends_with(b".0") {
+        out.truncate(out.len() - 2);
+    } else if let Some(fraction) = out.get(digits..).and_then(|text| text.strip_prefix(b"0.0000")) {
+        let zeros = fraction.iter().take_while(|digit| **digit == b'0').count();
+        let fraction = fraction.get(zeros..).unwrap_or_default().to_vec();
+        let (first, rest) = fraction.split_at(1.min(fraction.len()));
+        out.truncate(digits);
+        out.extend_from_slice(first);
+        if !rest.is_empty() {
+            out.push(b'.');
+            out.extend_from_slice(rest);
+        }
+        out.extend_from_slice(b"e-");
+        if zeros < 5 {
+            out.push(b'0');
+        }
+        out.extend_from_slice(itoa::Buffer::new().format(zeros + 5).as_bytes());
+    } else if let [.., b'e', b'+' | b'-', _] = text {
+        out.insert(out.len() - 1, b'0');
+    }
+}
+
+fn not_finite(value: f64) -> &'static [u8] {
+    if value.is_nan() {
+        b"NaN"
+    } else if value > 0.0 {
+        b"Infinity"
+    } else {
+        b"-Infinity"
     }
 }
 

@@ -72,7 +72,7 @@ pub fn render(array: &ArrayRef, column: &Column, row: usize) -> Value {
             let value = array.as_primitive::<Decimal128Type>().value(row);
             json!(text::decimal(&value.to_string(), *scale as usize))
         }
-        LogicalType::Json => json!({"json": array.as_string::<i32>().value(row)}),
+        LogicalType::Json => json!({"json": std::str::from_utf8(array.as_binary::<i32>().value(row)).unwrap()}),
         LogicalType::Hll => {
             let bytes = array.as_binary::<i32>().value(row);
             json!({"hll_card": Hll::parse(bytes).unwrap().cardinality(), "hex": hex(bytes)})
