@@ -68,7 +68,19 @@ fn zone_of(pb: &ZoneMapPb, ty: &LogicalType) -> Option<Zone> {
     if pb.has_not_null == Some(false) {
         return Some(Zone { range: None, has_null });
     }
-    Some(Zone { range: Some((bound(pb.min.as_deref()?, ty)?, bound(pb.max.as_deref()?, ty)?)), has_null })
+    let max = pb.max.as_deref()?;
+    let max = match ty {
+        LogicalType::Char(_) | LogicalType::Varchar(_) if max.ends_with(b"\xff") => bound(&above(max)?, ty)?,
+        _ => bound(max, ty)?,
+    };
+    Some(Zone { range: Some((bound(pb.min.as_deref()?, ty)?, max)), has_null })
+}
+
+/// What is greater than everything that begins like `max`, but for its ends of 0xFF; nothing if there are no other bytes. Newer versions store
+/// the beginning of a long greatest value and 0xFF, which a value that goes on with 0xFF and more is greater than.
+fn above(max: &[u8]) -> Option<Vec<u8>> {
+    let (last, rest) = max.get(..=max.iter().rposition(|&byte| byte != 0xff)?)?.split_last()?;
+    Some([rest, &[last + 1]].concat())
 }
 
 fn bound(text: &[u8], ty: &LogicalType) -> Option<ArrayRef> {
