@@ -80,7 +80,7 @@ impl MountOptions {
 #[derive(Debug)]
 pub struct Mounted {
     mountpoint: PathBuf,
-    device: u64,
+    attached: bool,
     /// Becomes the outcome when the session ended.
     ended: watch::Receiver<Option<Result<(), String>>>,
 }
@@ -93,6 +93,7 @@ pub async fn mount(tree: Arc<Tree>, options: &MountOptions) -> Result<Mounted, M
     // A store either has all its files on local disk or none: it says so of any path.
     let far = tree.source().storage().local_file("").is_none();
     let filesystem = filesystem::StarsnapFs::new(tree, options, tokio::runtime::Handle::current());
+    let greeted = filesystem.greeted();
     let session = Session::new(filesystem, &mountpoint, &options.config())
         .map_err(|error| mountpoint::refused(&mountpoint, options.allow_other, &error))?;
     let (tell, ended) = watch::channel(None);
@@ -104,10 +105,11 @@ pub async fn mount(tree: Arc<Tree>, options: &MountOptions) -> Result<Mounted, M
         .name("starsnap-mount".into())
         .spawn(serve)
         .map_err(|error| MountError::new(&mountpoint, format!("no thread can be started: {error}"), ""))?;
-    let mut mounted = Mounted { mountpoint: mountpoint.clone(), device: 0, ended };
-    mounted.device = mountpoint::answers(&mountpoint).await?;
+    let mut mounted = Mounted { mountpoint: mountpoint.clone(), attached: false, ended };
+    mountpoint::greeted(&mountpoint, &greeted, mounted.ended.clone()).await?;
+    mounted.attached = true;
     let read_ahead = options.read_ahead.unwrap_or_else(|| if far { far_read_ahead(&options.reading) } else { 1024 });
-    mountpoint::read_ahead(mounted.device, read_ahead);
+    mountpoint::read_ahead(&mountpoint, read_ahead);
     tracing::info!(mountpoint = %mountpoint.display(), "mounted");
     Ok(mounted)
 }
@@ -139,7 +141,7 @@ impl Mounted {
 
     /// Takes the mount away; whether it still serves somebody.
     fn detach(&mut self) -> Result<bool, MountError> {
-        if self.ended.borrow().is_some() || std::mem::take(&mut self.device) == 0 {
+        if self.ended.borrow().is_some() || !std::mem::take(&mut self.attached) {
             return Ok(false);
         }
         mountpoint::unmount(&self.mountpoint)

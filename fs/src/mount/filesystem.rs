@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Waker};
 use std::time::{Duration, SystemTime};
+use tokio::sync::Notify;
 
 /// A name that is not there may be looked up again after this long.
 const MISSING: Duration = Duration::from_secs(1);
@@ -39,6 +40,7 @@ struct Shared {
     rows: RowsPlaces,
     /// Files whose bytes turned out wrong: what the kernel cached of them is dropped when they are opened again.
     damaged: Mutex<HashSet<NodeId>>,
+    greeted: Arc<Notify>,
 }
 
 impl StarsnapFs {
@@ -59,7 +61,13 @@ impl StarsnapFs {
             modes: Modes::default(),
             rows: RowsPlaces::default(),
             damaged: Mutex::default(),
+            greeted: Arc::default(),
         }))
+    }
+
+    /// Told once the kernel has greeted.
+    pub fn greeted(&self) -> Arc<Notify> {
+        self.0.greeted.clone()
     }
 
     /// Answers on this thread when nothing must be waited for, else from the runtime: a slow store holds up nobody else.
@@ -213,6 +221,7 @@ impl Filesystem for StarsnapFs {
         {
             self.0.passthrough.store(false, Ordering::Relaxed);
         }
+        self.0.greeted.notify_one();
         Ok(())
     }
 

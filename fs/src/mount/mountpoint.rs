@@ -3,10 +3,10 @@
 use std::ffi::CString;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
+use tokio::sync::{Notify, watch};
 
 /// Why a mount did not come to be, or broke.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -46,7 +46,7 @@ pub(super) fn check(path: &Path, nonempty: bool) -> Result<PathBuf, MountError> 
     }
     let path = path.canonicalize().map_err(|error| MountError::new(path, error.to_string(), ""))?;
     let shown = path.display();
-    if mounted_type(&path).as_deref() == Some("fuse.starsnap") {
+    if mounted(&path).is_some_and(|entry| entry.kind == "fuse.starsnap") {
         return Err(MountError::new(
             &path,
             "a repository is mounted there already",
@@ -64,18 +64,22 @@ pub(super) fn check(path: &Path, nonempty: bool) -> Result<PathBuf, MountError> 
     Ok(path)
 }
 
-/// Type of the filesystem mounted exactly at `path`; of the topmost where there are several.
-fn mounted_type(path: &Path) -> Option<String> {
+/// What the kernel's table says of a mount.
+struct Entry {
+    /// Major and minor number: `0:52`.
+    device: String,
+    kind: String,
+}
+
+/// What is mounted exactly at `path`; the topmost where there are several.
+fn mounted(path: &Path) -> Option<Entry> {
     let table = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
     let escaped =
         path.to_str()?.replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011").replace('\n', "\\012");
-    let mut found = None;
-    for line in table.lines() {
-        if line.split(' ').nth(4) == Some(escaped.as_str()) {
-            found = line.split_once(" - ").and_then(|(_, rest)| rest.split(' ').next()).map(str::to_owned);
-        }
-    }
-    found
+    let at = |line: &&str| line.split(' ').nth(4) == Some(escaped.as_str());
+    let line = table.lines().rfind(at)?;
+    let (_, rest) = line.split_once(" - ")?;
+    Some(Entry { device: line.split(' ').nth(2)?.to_owned(), kind: rest.split(' ').next()?.to_owned() })
 }
 
 /// The error of a mount that the system refused.
@@ -112,29 +116,30 @@ pub(super) fn refused(path: &Path, allow_other: bool, error: &io::Error) -> Moun
     }
 }
 
-/// Waits until the mount answers; returns its device number.
-pub(super) async fn answers(path: &Path) -> Result<u64, MountError> {
-    let owned = path.to_owned();
-    let asked = tokio::task::spawn_blocking(move || std::fs::metadata(owned));
+/// Waits until the kernel has been greeted, from when on it asks, or until the session `ended`. The mount itself is not asked anything: a process
+/// that waits for itself cannot even be killed.
+pub(super) async fn greeted(
+    path: &Path,
+    greeted: &Notify,
+    mut ended: watch::Receiver<Option<Result<(), String>>>,
+) -> Result<(), MountError> {
     let failed = |reason: String| MountError::new(path, reason, "the log says more");
-    match tokio::time::timeout(PATIENCE, asked).await {
-        Ok(Ok(Ok(metadata))) => Ok(metadata.dev()),
-        Ok(Ok(Err(error))) => {
-            let _ = unmount(path);
-            Err(failed(format!("the mount does not work: {error}")))
-        }
-        Ok(Err(error)) => Err(failed(error.to_string())),
-        Err(_) => {
-            let _ = unmount(path);
-            Err(failed(format!("the mount does not answer within {} seconds", PATIENCE.as_secs())))
-        }
-    }
+    let reason = tokio::select! {
+        () = greeted.notified() => return Ok(()),
+        () = tokio::time::sleep(PATIENCE) => format!("the kernel does not ask within {} seconds", PATIENCE.as_secs()),
+        ended = ended.wait_for(Option::is_some) => match ended.as_deref() {
+            Ok(Some(Err(error))) => format!("the mount does not work: {error}"),
+            _ => "the mount ended at once".to_owned(),
+        },
+    };
+    let _ = unmount(path);
+    Err(failed(reason))
 }
 
 /// Raises how far the kernel reads ahead: its own 128 KiB starve a store that is not local.
-pub(super) fn read_ahead(device: u64, kibibytes: u32) {
-    let (major, minor) = (libc::major(device), libc::minor(device));
-    let path = format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb");
+pub(super) fn read_ahead(path: &Path, kibibytes: u32) {
+    let Some(mounted) = mounted(path) else { return };
+    let path = format!("/sys/class/bdi/{}/read_ahead_kb", mounted.device);
     if let Err(error) = std::fs::write(&path, kibibytes.to_string()) {
         tracing::debug!(%error, "the kernel's read-ahead stays as it is, only root can raise it");
     }
