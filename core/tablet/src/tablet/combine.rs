@@ -1,20 +1,24 @@
 //! How values of one key become one, per column.
 
+mod sketches;
+mod states;
+
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::*;
-use arrow_array::{Array, ArrayRef, BinaryArray, PrimitiveArray};
+use arrow_array::{Array, ArrayRef, PrimitiveArray};
 use arrow_buffer::{ArrowNativeType, NullBuffer, ScalarBuffer, i256};
 use arrow_row::{Row, RowConverter, Rows, SortField};
 use arrow_schema::DataType;
 use roaring::RoaringTreemap;
+use sketches::Sketches;
 
 use crate::error::{Result, TabletError, Within};
 use crate::schema::{Aggregation, Column, DecimalKind, KeysType, LogicalType};
 use crate::types::hll::Hll;
 use crate::types::percentile::Percentile;
-use crate::types::{bitmap, stored_field};
+use crate::types::stored_field;
 
 /// Where a value is: a row of a held batch.
 #[derive(Debug, Clone, Copy)]
@@ -57,12 +61,12 @@ pub(super) fn for_column(column: &Column, keys: KeysType) -> Result<Combine> {
 
 fn combiner(column: &Column, aggregation: &Aggregation) -> Result<Box<dyn Combiner>> {
     if let Aggregation::StateUnion(function) = aggregation
-        && let Some(plain) = of_state(function, &column.ty)
+        && let Some(combiner) = states::combiner(column, function)
     {
-        return combiner(column, &plain);
+        return combiner;
     }
     match aggregation {
-        Aggregation::ReplaceIfNotNull => Ok(Box::new(LastNotNull { places: Vec::new() })),
+        Aggregation::ReplaceIfNotNull => Ok(Box::new(NotNull::newest())),
         Aggregation::Min | Aggregation::Max => {
             let ty = stored_field(column)?.data_type().clone();
             let converter = RowConverter::new(vec![SortField::new(ty)]).map_err(arrow)?;
@@ -84,26 +88,6 @@ fn combiner(column: &Column, aggregation: &Aggregation) -> Result<Box<dyn Combin
     }
 }
 
-/// The aggregation that merges the states of a function which are values of a type that can be aggregated without it. Source: StarRocks'
-/// functions of these names, whose intermediate type is that of their result, and whose `merge` does what their `update` does (COUNT's adds).
-fn of_state(function: &str, ty: &LogicalType) -> Option<Aggregation> {
-    use LogicalType as T;
-    let number = matches!(
-        ty,
-        T::TinyInt | T::SmallInt | T::Int | T::BigInt | T::LargeInt | T::Float | T::Double | T::Decimal { .. }
-    );
-    let ordered = number || matches!(ty, T::Boolean | T::Date | T::DateTime | T::Char(_) | T::Varchar(_));
-    match (function.to_ascii_lowercase().as_str(), ty) {
-        ("sum" | "count", _) if number => Some(Aggregation::Sum),
-        ("min", _) if ordered => Some(Aggregation::Min),
-        ("max", _) if ordered => Some(Aggregation::Max),
-        ("hll_union", T::Hll) => Some(Aggregation::HllUnion),
-        ("bitmap_union", T::Bitmap) => Some(Aggregation::BitmapUnion),
-        ("percentile_union", T::Percentile) => Some(Aggregation::PercentileUnion),
-        _ => None,
-    }
-}
-
 fn arrow(e: arrow_schema::ArrowError) -> TabletError {
     TabletError::damaged(e.to_string())
 }
@@ -119,20 +103,36 @@ fn gather_places(held: &[&ArrayRef], places: &[Place]) -> Result<ArrayRef> {
     gather(held, &places)
 }
 
-/// REPLACE_IF_NOT_NULL: the newest that is not NULL, or NULL if there is none.
-struct LastNotNull {
+/// The newest that is not NULL (REPLACE_IF_NOT_NULL), or the oldest; NULL if there is none.
+struct NotNull {
+    newest: bool,
+    /// Whether the current key has one.
+    any: bool,
     places: Vec<Place>,
 }
 
-impl Combiner for LastNotNull {
-    fn start(&mut self, _: &ArrayRef, place: Place) -> Result<()> {
+impl NotNull {
+    fn newest() -> NotNull {
+        NotNull { newest: true, any: false, places: Vec::new() }
+    }
+
+    fn oldest() -> NotNull {
+        NotNull { newest: false, ..NotNull::newest() }
+    }
+}
+
+impl Combiner for NotNull {
+    fn start(&mut self, array: &ArrayRef, place: Place) -> Result<()> {
         self.places.push(place);
+        self.any = array.is_valid(place.row);
         Ok(())
     }
 
     fn add(&mut self, array: &ArrayRef, place: Place) -> Result<()> {
-        if let Some(last) = self.places.last_mut().filter(|_| array.is_valid(place.row)) {
+        let better = array.is_valid(place.row) && (self.newest || !self.any);
+        if let Some(last) = self.places.last_mut().filter(|_| better) {
             *last = place;
+            self.any = true;
         }
         Ok(())
     }
@@ -277,111 +277,6 @@ impl<T: ArrowPrimitiveType> Combiner for Sum<T> {
         let nulls = NullBuffer::from(std::mem::take(&mut self.valid));
         let array = PrimitiveArray::<T>::try_new(values, Some(nulls).filter(|n| n.null_count() > 0)).map_err(arrow)?;
         Ok(Arc::new(array.with_data_type(self.ty.clone())))
-    }
-}
-
-/// A value that unites with others of its kind.
-trait Sketch: Sized + Send {
-    fn read(bytes: &[u8]) -> Result<Self>;
-    fn unite(&mut self, other: Self);
-    fn bytes(&self) -> Result<Vec<u8>>;
-}
-
-impl Sketch for Hll {
-    fn read(bytes: &[u8]) -> Result<Self> {
-        Hll::parse(bytes)
-    }
-
-    fn unite(&mut self, other: Self) {
-        self.union(&other);
-    }
-
-    fn bytes(&self) -> Result<Vec<u8>> {
-        Ok(self.to_bytes())
-    }
-}
-
-impl Sketch for RoaringTreemap {
-    fn read(bytes: &[u8]) -> Result<Self> {
-        bitmap::parse(bytes)
-    }
-
-    fn unite(&mut self, other: Self) {
-        *self |= other;
-    }
-
-    fn bytes(&self) -> Result<Vec<u8>> {
-        bitmap::to_bytes(self)
-    }
-}
-
-impl Sketch for Percentile {
-    fn read(bytes: &[u8]) -> Result<Self> {
-        Percentile::parse(bytes)
-    }
-
-    fn unite(&mut self, other: Self) {
-        self.union(&other);
-    }
-
-    fn bytes(&self) -> Result<Vec<u8>> {
-        Ok(self.to_bytes())
-    }
-}
-
-/// HLL_UNION, BITMAP_UNION, PERCENTILE_UNION.
-struct Sketches<S> {
-    /// Finished values, and the only value so far of the current key, as they are stored.
-    values: Vec<Option<Vec<u8>>>,
-    /// The union of the current key, once it has more than one value.
-    union: Option<S>,
-}
-
-impl<S> Default for Sketches<S> {
-    fn default() -> Self {
-        Sketches { values: Vec::new(), union: None }
-    }
-}
-
-impl<S: Sketch> Sketches<S> {
-    fn value(array: &ArrayRef, row: usize) -> Result<Option<&[u8]>> {
-        let array = array.as_binary_opt::<i32>().ok_or_else(|| TabletError::damaged("a sketch of another type"))?;
-        Ok(array.is_valid(row).then(|| array.value(row)))
-    }
-
-    fn close(&mut self) -> Result<()> {
-        if let (Some(union), Some(last)) = (self.union.take(), self.values.last_mut()) {
-            *last = Some(union.bytes()?);
-        }
-        Ok(())
-    }
-}
-
-impl<S: Sketch> Combiner for Sketches<S> {
-    fn start(&mut self, array: &ArrayRef, place: Place) -> Result<()> {
-        self.close()?;
-        self.values.push(Self::value(array, place.row)?.map(<[u8]>::to_vec));
-        Ok(())
-    }
-
-    fn add(&mut self, array: &ArrayRef, place: Place) -> Result<()> {
-        let Some(value) = Self::value(array, place.row)? else { return Ok(()) };
-        let Some(last) = self.values.last_mut() else { return Ok(()) };
-        match (&mut self.union, last.as_deref()) {
-            (Some(union), _) => union.unite(S::read(value)?),
-            (None, Some(first)) => {
-                let mut union = S::read(first)?;
-                union.unite(S::read(value)?);
-                self.union = Some(union);
-            }
-            (None, None) => *last = Some(value.to_vec()),
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self, _: &[&ArrayRef]) -> Result<ArrayRef> {
-        self.close()?;
-        Ok(Arc::new(std::mem::take(&mut self.values).into_iter().collect::<BinaryArray>()))
     }
 }
 

@@ -3,7 +3,7 @@
 use arrow_array::cast::AsArray as _;
 use starsnap_tablet::proto::tablet::*;
 use starsnap_tablet::render::TextFormat;
-use starsnap_tablet::{AddedColumn, ErrorKind, ReadOptions, Tablet, TabletError, TabletMeta};
+use starsnap_tablet::{AddedColumn, ErrorKind, ReadOptions, Tablet, TabletError, TabletMeta, UniqueIds};
 
 use super::build::*;
 
@@ -218,8 +218,60 @@ fn states_that_are_values_are_merged() {
     };
     let rows = of(["sum", "max"]).unwrap();
     assert_eq!(rows, [r#"{"k":1,"sum":3.5,"max":2}"#, r#"{"k":2,"sum":10,"max":7}"#]);
-    let error = of(["sum", "avg"]).unwrap_err().to_string();
-    assert!(error.contains("the aggregate state of avg"), "{error}");
+    let error = of(["sum", "min_by"]).unwrap_err().to_string();
+    assert!(error.contains("the aggregate state of min_by"), "{error}");
+}
+
+/// States whose bytes are known: AVG of a DOUBLE and of a DECIMAL, STDDEV; and the oldest of ANY_VALUE. A load may bring NULL.
+#[test]
+fn states_in_bytes_are_merged() {
+    const AGGREGATE: i32 = 2;
+    const VARBINARY: i32 = 46;
+    let average = |total: f64, count: i64| [total.to_le_bytes(), count.to_le_bytes()].concat();
+    let decimal = |total: i128, count: i64| [&total.to_le_bytes()[..], &count.to_le_bytes()].concat();
+    let deviation =
+        |mean: f64, squares: f64, count: i64| [mean.to_le_bytes(), squares.to_le_bytes(), count.to_le_bytes()].concat();
+    // Of 1 and 3; of 7; of nothing: 3 values whose mean is 11 / 3 and whose squared differences are 56 / 3.
+    let loads = [
+        [Some(average(4.0, 2)), Some(decimal(400, 2)), Some(deviation(2.0, 2.0, 2)), None],
+        [Some(average(7.0, 1)), Some(decimal(-700, 1)), Some(deviation(7.0, 0.0, 1)), Some(b"old".to_vec())],
+        [None, None, None, Some(b"new".to_vec())],
+    ];
+    let mut files = Vec::new();
+    for (version, values) in (2..).zip(&loads) {
+        let mut segment = Segment::default();
+        let keys = ints(&mut segment, &[1]);
+        segment.add(0, keys);
+        for (id, value) in (1..).zip(values) {
+            let column = segment.strings(VARBINARY, &[value.as_deref()]);
+            segment.add(id, column);
+        }
+        files.push((segment_name(version, 0), segment.finish(1)));
+    }
+    let state = |id: i32, name: &str, function: &str| ColumnPb {
+        aggregation: Some("agg_state_union".into()),
+        agg_state_desc: Some(AggStateDescPb { agg_func_name: Some(function.into()) }),
+        ..column(id, name, "VARBINARY")
+    };
+    let columns = vec![
+        ColumnPb { is_key: Some(true), ..column(0, "k", "INT") },
+        state(1, "a", "avg"),
+        state(2, "d", "avg"),
+        state(3, "s", "stddev_samp"),
+        state(4, "v", "any_value"),
+    ];
+    let rowsets = vec![rowset(2, 1), rowset(3, 1), rowset(4, 1)];
+    let tablet = tablet(&header(AGGREGATE, columns, rowsets), files);
+    let batch = crate::common::concat(tablet.rows(None, &ReadOptions::default()).unwrap());
+    let bytes = |at: usize| batch.column(at).as_binary::<i32>().value(0).to_vec();
+    assert_eq!(batch.num_rows(), 1);
+    assert_eq!(bytes(1), average(11.0, 3));
+    assert_eq!(bytes(2), decimal(-300, 3));
+    let merged = bytes(3);
+    let number = |at: usize| f64::from_le_bytes(merged[at..at + 8].try_into().unwrap());
+    assert!((number(0) - 11.0 / 3.0).abs() < 1e-12 && (number(8) - 56.0 / 3.0).abs() < 1e-12, "{merged:?}");
+    assert_eq!(merged[16..], 3i64.to_le_bytes());
+    assert_eq!(bytes(4), b"old");
 }
 
 /// A column that ALTER TABLE added to the catalog alone.
@@ -239,7 +291,7 @@ fn columns_that_no_tablet_knows_have_their_default() {
     let amount = schema.add(&added(7, "amount", "DECIMAL64(10,2)", Some("1.5"))).unwrap();
     // Of the same name as one that was dropped, and that a delete still means.
     let list = schema.add(&added(8, "d", "ARRAY<INT>", None)).unwrap();
-    meta.present_with(&schema);
+    meta.present_with(&schema, UniqueIds::OfTable);
     let tablet = open(meta, vec![(segment_name(2, 0), segment.finish(2))]);
     let format = TextFormat::JsonLines;
     let rows = tablet.rows(Some(&["k", &amount, &list]), &format.read_options()).unwrap();
