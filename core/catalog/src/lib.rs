@@ -25,7 +25,7 @@ pub mod model;
 pub mod range;
 pub mod repo_info;
 pub mod snapshot;
-mod stored;
+pub mod stored;
 pub mod table_file;
 pub mod time;
 mod wire;

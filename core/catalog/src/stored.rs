@@ -2,7 +2,7 @@
 
 use crate::ddl::signature_type;
 use crate::model::Column;
-use starsnap_tablet::{AddedColumn, TabletSchema};
+use starsnap_tablet::{AddedColumn, TabletSchema, UniqueIds};
 
 impl Column {
     /// The name that tablets with this schema have the column by: that which it was made with, or another by its unique id. One that was added
@@ -23,4 +23,10 @@ impl Column {
         };
         schema.add(&added).ok()
     }
+}
+
+/// Within what the columns of an index have the same unique ids in its tablets: a table that was made before 3.2 has none in its catalog, or −1.
+pub fn unique_ids(columns: &[Column]) -> UniqueIds {
+    let given = columns.iter().any(|column| column.unique_id.is_some_and(|id| id >= 0));
+    if given { UniqueIds::OfTable } else { UniqueIds::OfTablet }
 }

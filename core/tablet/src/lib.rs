@@ -56,7 +56,7 @@ pub use filter::Filter;
 pub use meta::{TabletMeta, expected_files};
 pub use predicate::Op;
 pub use rowset::{RowsetId, RowsetMeta};
-pub use schema::{AddedColumn, Aggregation, Column, KeysType, LogicalType, TabletSchema};
+pub use schema::{AddedColumn, Aggregation, Column, KeysType, LogicalType, TabletSchema, UniqueIds};
 pub use segment::Segment;
 pub use source::ReadAt;
 pub use tablet::{Named, PhysicalRows, Rows, ScanStats, Tablet, TabletFiles};

@@ -1,11 +1,12 @@
 //! A tablet's metadata as a reader needs it, from `.hdr` (and `.dcgs_snapshot`) or from `meta`.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::error::{Result, TabletError, Within};
 use crate::proto::tablet::TabletMetaPb;
 use crate::rowset::{self, RowsetMeta};
-use crate::schema::{KeysType, TabletSchema};
+use crate::schema::{KeysType, TabletSchema, UniqueIds};
 use crate::snapshot_meta::SnapshotMeta;
 use crate::{delta, header, proto};
 
@@ -108,9 +109,15 @@ impl TabletMeta {
 
     /// Adds what a whole `<tablet_id>.dcgs_snapshot` file says of this tablet's segments.
     pub fn add_delta_columns(&mut self, bytes: &[u8]) -> Result<()> {
-        for list in delta::parse_snapshot(bytes)? {
+        let lists = delta::parse_snapshot(bytes)?;
+        let mut places = HashMap::with_capacity(self.rowsets.len());
+        for (at, rowset) in self.rowsets.iter().enumerate() {
+            places.entry(rowset.id.as_str().to_owned()).or_insert(at);
+        }
+        for list in lists {
             // The list may speak of rowsets that are not part of this version.
-            let Some(rowset) = self.rowsets.iter_mut().find(|r| r.id.as_str() == list.rowset_id) else { continue };
+            let at = places.get(&list.rowset_id).copied();
+            let Some(rowset) = at.and_then(|at| self.rowsets.get_mut(at)) else { continue };
             let segment = rowset.segments.get_mut(list.segment as usize).ok_or_else(|| {
                 TabletError::damaged(format!("delta columns of segment {} of rowset {}", list.segment, list.rowset_id))
             })?;
@@ -119,14 +126,15 @@ impl TabletMeta {
         Ok(())
     }
 
-    /// Presents the rows with `schema`, the newest of the tablet's table, whatever the tablet's own.
-    pub fn present_with(&mut self, schema: &TabletSchema) {
-        if self.schema != *schema {
+    /// Presents the rows with `newest`, the newest schema of the tablet's table, whatever the tablet's own.
+    pub fn present_with(&mut self, newest: &TabletSchema, ids: UniqueIds) {
+        let schema = self.schema.present(newest, ids);
+        if self.schema != schema {
             // Rowsets that name no schema of their own were written with the tablet's.
             for rowset in &mut self.rowsets {
                 rowset.schema.get_or_insert_with(|| self.schema.clone());
             }
-            self.schema = schema.clone();
+            self.schema = schema;
         }
     }
 
@@ -148,22 +156,23 @@ impl TabletMeta {
 
 /// The consecutive rowsets [0..a], [a+1..b], … that make up the newest version, taking the widest at each step as StarRocks
 /// does. A backup holds exactly these; a directory from a BE's trash may hold more.
-fn visible_path(rowsets: Vec<RowsetMeta>) -> Result<(i64, Vec<RowsetMeta>)> {
+fn visible_path(mut rowsets: Vec<RowsetMeta>) -> Result<(i64, Vec<RowsetMeta>)> {
     let Some(version) = rowsets.iter().map(|r| r.end_version).max() else {
         return Ok((0, rowsets));
     };
-    let mut rest = rowsets;
-    let mut path: Vec<RowsetMeta> = Vec::with_capacity(rest.len());
+    // The widest of those that start together comes first, of equal ones the last; those that start earlier than the next is to are within another.
+    rowsets.reverse();
+    rowsets.sort_by_key(|r| (r.start_version, Reverse(r.end_version)));
+    let mut path: Vec<RowsetMeta> = Vec::with_capacity(rowsets.len());
     let mut next = 0;
-    while next <= version {
-        let widest =
-            rest.iter().enumerate().filter(|(_, r)| r.start_version == next).max_by_key(|(_, r)| r.end_version);
-        let Some((at, _)) = widest else {
-            return Err(TabletError::damaged(format!("no rowset starts at version {next}, the newest is {version}")));
-        };
-        let rowset = rest.swap_remove(at);
-        next = rowset.end_version.saturating_add(1);
-        path.push(rowset);
+    for rowset in rowsets {
+        if rowset.start_version == next {
+            next = rowset.end_version.saturating_add(1);
+            path.push(rowset);
+        }
+    }
+    if next <= version {
+        return Err(TabletError::damaged(format!("no rowset starts at version {next}, the newest is {version}")));
     }
     Ok((version, path))
 }
@@ -194,4 +203,56 @@ pub fn expected_files(meta: &TabletMeta) -> Vec<String> {
         names.extend(groups.flat_map(|g| &g.files).map(|f| f.name.clone()));
     }
     names.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use crate::proto::tablet::RowsetMetaPb;
+    use proptest::prelude::*;
+
+    /// Step by step, as StarRocks finds its path: the versions of each rowset, or where none starts.
+    fn model(versions: &[(i64, i64)]) -> Result<Vec<(i64, i64)>, i64> {
+        let newest = versions.iter().map(|v| v.1).max().unwrap_or(-1);
+        let (mut path, mut next) = (Vec::new(), 0);
+        while next <= newest {
+            let widest = versions.iter().filter(|v| v.0 == next).max_by_key(|v| v.1).ok_or(next)?;
+            next = widest.1 + 1;
+            path.push(*widest);
+        }
+        Ok(path)
+    }
+
+    proptest! {
+        #[test]
+        fn the_path_takes_the_widest_at_each_step(
+            versions in prop::collection::vec((0i64..9, 0i64..4), 0..14),
+            whole: bool,
+        ) {
+            let mut versions: Vec<_> = versions.into_iter().map(|(start, more)| (start, start + more)).collect();
+            if whole {
+                // So that there mostly is a path.
+                versions.extend((0..13).map(|version| (version, version)));
+            }
+            let pb = |&(start, end): &(i64, i64)| RowsetMetaPb {
+                start_version: Some(start),
+                end_version: Some(end),
+                rowset_id: Some("1".into()),
+                ..RowsetMetaPb::default()
+            };
+            let rowsets = rowset::all(&versions.iter().map(pb).collect::<Vec<_>>()).unwrap();
+            match (visible_path(rowsets), model(&versions)) {
+                (Ok((version, path)), Ok(wanted)) => {
+                    let path: Vec<_> = path.iter().map(|r| (r.start_version, r.end_version)).collect();
+                    prop_assert_eq!(version, versions.iter().map(|v| v.1).max().unwrap_or(0));
+                    prop_assert_eq!(path, wanted);
+                }
+                (Err(error), Err(next)) => {
+                    prop_assert!(error.to_string().contains(&format!("starts at version {next},")), "{}", error);
+                }
+                (is, wanted) => prop_assert!(false, "{:?}, not {:?}", is, wanted),
+            }
+        }
+    }
 }

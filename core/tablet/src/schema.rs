@@ -1,8 +1,10 @@
 //! A tablet's schema: columns, their logical types, keys and aggregations.
 
 mod added;
+mod shared;
 
 pub use added::AddedColumn;
+pub use shared::UniqueIds;
 
 use crate::error::{Result, TabletError, Within};
 use crate::proto::tablet::{ColumnPb, TabletSchemaPb};
@@ -338,24 +340,6 @@ impl TabletSchema {
         let named = |name: &str| self.position(name).and_then(|at| self.columns.get(at));
         let found = names.find_map(|name| named(name).filter(|found| id.is_none_or(|id| found.unique_id == id)));
         found.or_else(|| self.by_unique_id(id?))
-    }
-
-    /// Why a tablet with this schema cannot be of one table with a tablet that has `newest`; nothing when it can. A column that was
-    /// added by metadata alone reaches each tablet with its next load, so that tablets of one table may have older and newer schemas.
-    pub fn contradiction(&self, newest: &TabletSchema) -> Option<String> {
-        let same = |(a, b): (&Column, &Column)| {
-            (a.unique_id, &a.name, &a.ty, a.is_key, &a.aggregation, a.nullable)
-                == (b.unique_id, &b.name, &b.ty, b.is_key, &b.aggregation, b.nullable)
-        };
-        let same_columns =
-            || self.columns.len() == newest.columns.len() && self.columns.iter().zip(&newest.columns).all(same);
-        if self.keys_type != newest.keys_type {
-            Some(format!("its tablets have different models: {:?} and {:?}", newest.keys_type, self.keys_type))
-        } else if self.version == newest.version && !same_columns() {
-            Some(format!("its tablets have different columns in schema version {}", self.version))
-        } else {
-            None
-        }
     }
 }
 

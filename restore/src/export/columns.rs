@@ -5,7 +5,8 @@ use crate::choices::choices;
 use crate::error::{ErrorKind, RestoreError, Result};
 use starsnap_catalog::model;
 use starsnap_catalog::snapshot::TableEntry;
-use starsnap_tablet::{TabletMeta, TabletSchema};
+use starsnap_catalog::stored;
+use starsnap_tablet::{TabletMeta, TabletSchema, UniqueIds};
 
 /// A column: its name in the tablets, and its name in the output.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,11 +41,16 @@ impl Head {
 
 /// The newest of the tablets' schemas. A column that was added by metadata alone reaches each tablet with its next load, so that tablets of
 /// one table may have older and newer ones.
-pub(super) fn newest_schema(table: &str, units: &[Unit], heads: &[Head]) -> Result<Option<TabletSchema>> {
+pub(super) fn newest_schema(
+    table: &str,
+    units: &[Unit],
+    heads: &[Head],
+    ids: UniqueIds,
+) -> Result<Option<TabletSchema>> {
     let Some(newest) = heads.iter().max_by_key(|head| head.schema.version) else { return Ok(None) };
     let newest = &newest.schema;
     for (unit, Head { schema, .. }) in units.iter().zip(heads) {
-        let Some(reason) = schema.contradiction(newest) else { continue };
+        let Some(reason) = schema.contradiction(newest, ids) else { continue };
         return Err(RestoreError::new(
             ErrorKind::Unsupported,
             "read table",
@@ -54,6 +60,11 @@ pub(super) fn newest_schema(table: &str, units: &[Unit], heads: &[Head]) -> Resu
         .advise("export its partitions one by one, or its tablets' directories"));
     }
     Ok(Some(newest.clone()))
+}
+
+/// Within what columns of `index` have the same unique ids. A tablet without a catalog is alone.
+pub(super) fn unique_ids(entry: Option<&TableEntry>, index: Option<&str>) -> Result<UniqueIds> {
+    Ok(catalog_columns(entry, index)?.map_or(UniqueIds::OfTable, |columns| stored::unique_ids(&columns)))
 }
 
 /// The columns of `index` (none: the base index) as the catalog has them, or the tablets' own where there is no catalog. What no tablet knows

@@ -12,7 +12,7 @@ use serde::Serialize;
 use starsnap_tablet::delta::{DeltaColumnGroup, DeltaFile};
 use starsnap_tablet::rowset::SegmentsOverlap;
 use starsnap_tablet::segment::ColumnDescription;
-use starsnap_tablet::{Column, RowsetMeta, Tablet, TabletMeta, predicate};
+use starsnap_tablet::{Column, RowsetMeta, Tablet, TabletMeta, UniqueIds, predicate};
 use tokio::runtime::Handle;
 
 /// What to look at.
@@ -227,7 +227,7 @@ fn line(unit: &Unit, meta: &TabletMeta) -> TabletLine {
 
 fn tablet(unit: &Unit, pages: bool, job: &Job<'_>) -> Result<TabletView> {
     let meta = unit.meta(&job.runtime)?;
-    let opened = unit.open(&meta.schema, &job.runtime)?;
+    let opened = unit.open(&meta.schema, UniqueIds::OfTable, &job.runtime)?;
     let mut rowsets = Vec::with_capacity(meta.rowsets.len());
     for rowset in &meta.rowsets {
         job.check(&unit.path)?;

@@ -13,4 +13,6 @@ mod matrix;
 mod merging;
 mod metadata;
 mod render;
+mod shared;
+mod values;
 mod vectors;
