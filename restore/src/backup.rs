@@ -15,6 +15,7 @@ use starsnap_catalog::snapshot::{PartitionKind, TableEntry, TableKind};
 use starsnap_catalog::write::{self, NewSnapshot};
 use starsnap_repository::limiter::Limiter;
 use starsnap_repository::md5::Hasher;
+use starsnap_repository::reading::Access;
 use starsnap_repository::writer::SnapshotWriter;
 use starsnap_repository::{Location, Repository, TabletKey};
 use std::collections::HashMap;
@@ -187,7 +188,7 @@ impl Job {
     /// Reads a file for its md5, then hands it to the repository. Returns whether its bytes were sent.
     async fn put(&self, upload: &Upload, table: &str) -> Result<bool> {
         let file = &upload.file;
-        let mut reader = self.source.open(file, &Limiter::new(None)).await?;
+        let mut reader = self.source.open(file, Access::Once, &Limiter::new(None)).await?;
         let (mut hasher, mut left) = (Hasher::default(), file.size);
         while left > 0 {
             if self.cancel.is_cancelled() {

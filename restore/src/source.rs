@@ -271,9 +271,9 @@ impl Source {
         }
     }
 
-    /// Opens a file to read it from its beginning to its end; `pace` says whether it may be fetched ahead.
-    pub(crate) async fn open(&self, file: &SourceFile, pace: &Limiter) -> Result<Reader> {
-        let access = (!pace.is_limited()).then_some(Access::Once);
+    /// Opens a file to read it from its beginning to its end; `pace` says whether it may be fetched ahead, as `access` says.
+    pub(crate) async fn open(&self, file: &SourceFile, access: Access, pace: &Limiter) -> Result<Reader> {
+        let access = (!pace.is_limited()).then_some(access);
         Ok(Reader { from: self.from(file, access).await?, shown: file.shown(), size: file.size, at: 0 })
     }
 
@@ -292,15 +292,25 @@ impl Source {
     }
 
     /// Opens a file that is read here and there. From a thread that may block; `runtime` is what reads of stores run on. `pace` says whether
-    /// more may be fetched than is asked for.
+    /// more may be fetched than is asked for, as `access` says.
     pub(crate) fn open_at(
         &self,
         file: &SourceFile,
+        access: Access,
         runtime: &tokio::runtime::Handle,
         pace: Option<&Limiter>,
     ) -> Result<FileAt> {
-        let access = pace.is_none_or(|pace| !pace.is_limited()).then_some(Access::Any);
+        let access = pace.is_none_or(|pace| !pace.is_limited()).then_some(access);
         Ok(FileAt { from: runtime.block_on(self.from(file, access))?, size: file.size, runtime: runtime.clone() })
+    }
+}
+
+impl Source {
+    /// Drops what is kept of a file that turned out damaged: see [`starsnap_repository::reading::Reading::forget`].
+    pub(crate) async fn forget(&self, file: &SourceFile) {
+        if let (Place::Store(_), Inner::Repository(source)) = (&file.place, &self.inner) {
+            source.forget(file).await;
+        }
     }
 }
 

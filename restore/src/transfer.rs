@@ -8,6 +8,7 @@ use crate::source::{Source, SourceFile};
 use crate::staging::{Finished, Staging};
 use starsnap_repository::limiter::Limiter;
 use starsnap_repository::md5::{Hasher, Md5};
+use starsnap_repository::reading::Access;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -46,7 +47,14 @@ impl Transfer {
             return copied.map_err(|error| RestoreError::io("write to", target.staging.dir(), error))?;
         }
         for file in &files {
-            self.fetch_one(target, file).await?;
+            match self.fetch_one(target, file, Access::Once).await {
+                // What was at hand may be of another file with the same md5, which is the damaged one.
+                Err(error) if error.kind == ErrorKind::Damaged && file.source.md5.is_some() => {
+                    self.source.forget(&file.source).await;
+                    self.fetch_one(target, file, Access::Own).await?;
+                }
+                done => done?,
+            }
         }
         Ok(())
     }
@@ -82,8 +90,8 @@ impl Transfer {
         Ok(())
     }
 
-    async fn fetch_one(&self, target: &Target, PlanFile { source, path }: &PlanFile) -> Result<()> {
-        let mut reader = self.source.open(source, &self.limiter).await?;
+    async fn fetch_one(&self, target: &Target, PlanFile { source, path }: &PlanFile, access: Access) -> Result<()> {
+        let mut reader = self.source.open(source, access, &self.limiter).await?;
         let mut sink = Sink::new(target, path);
         let mut left = source.size;
         loop {
@@ -105,7 +113,10 @@ impl Transfer {
             };
             let written = crate::blocking(write).await;
             let written = written.map_err(|error| RestoreError::io("write to", target.staging.dir(), error))??;
-            self.progress.advanced(piece);
+            // What is fetched again was counted before.
+            if access == Access::Once {
+                self.progress.advanced(piece);
+            }
             match written {
                 Some(open) => sink = open,
                 None => {

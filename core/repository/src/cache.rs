@@ -8,11 +8,11 @@ use crate::snapshot::OpenSnapshot;
 use bincode::Options;
 use std::fs::{self, File};
 use std::io::{BufWriter, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// A directory of cached indexes, mode 0700.
+/// A directory for cached indexes. They stand in a directory of their own in it, mode 0700.
 #[derive(Debug, Clone)]
 pub struct IndexCache {
     pub dir: PathBuf,
@@ -37,6 +37,8 @@ const VERSION: u32 = 2;
 /// Magic, version, length and md5 of the body.
 const HEADER: usize = 8 + 4 + 8 + 16;
 const SUFFIX: &str = "index";
+/// Our own directory in the one that we are given, which may hold other things.
+const OWN: &str = "starsnap-index";
 /// The oldest go first when there are more, or they are larger in total.
 const MOST_ENTRIES: usize = 64;
 const MOST_BYTES: u64 = 1 << 30;
@@ -72,8 +74,8 @@ impl IndexCache {
 
     /// The snapshot stored under `key`; none when there is none, or it is not what we wrote.
     pub async fn load(&self, key: &CacheKey) -> Option<OpenSnapshot> {
-        let (path, key) = (self.dir.join(key.file_name()), key.clone());
-        let read = move || match read_entry(&path) {
+        let (own, key) = (self.dir.join(OWN), key.clone());
+        let read = move || match read_entry(&own, &key.file_name()) {
             Ok(snapshot) if snapshot.label == key.label && snapshot.timestamp == key.timestamp => Some(snapshot),
             Ok(_) => None,
             Err(error) => {
@@ -92,7 +94,9 @@ impl IndexCache {
         let shared = std::sync::Arc::new(snapshot);
         let writing = std::sync::Arc::clone(&shared);
         let write = move || {
-            if let Err(error) = write_entry(&dir, &name, &writing).and_then(|()| evict(&dir, &name)) {
+            let own = crate::own::directory(&dir, OWN).map_err(|error| failed("write index cache", &dir, error));
+            let written = own.and_then(|own| write_entry(&own, &name, &writing).and_then(|()| evict(&own, &name)));
+            if let Err(error) = written {
                 tracing::warn!("{error}: the next opening reads the repository again");
             }
         };
@@ -101,13 +105,16 @@ impl IndexCache {
     }
 }
 
-fn read_entry(path: &Path) -> Result<OpenSnapshot> {
+fn read_entry(own: &Path, name: &str) -> Result<OpenSnapshot> {
+    let path = &own.join(name);
     let damaged =
         |reason: &str| RepositoryError::new(ErrorKind::Damaged, "use index cache", path.display().to_string(), reason);
     let io = |error: std::io::Error| {
         let kind = if error.kind() == std::io::ErrorKind::NotFound { ErrorKind::NotFound } else { ErrorKind::Io };
         RepositoryError { kind, ..failed("use index cache", path, error) }
     };
+    // What somebody else could have put there would be believed.
+    crate::own::check(own).map_err(io)?;
     let mut file = fs::OpenOptions::new().read(true).custom_flags(libc_nofollow()).open(path).map_err(io)?;
     let size = file.metadata().map_err(io)?.len();
     let mut header = [0; HEADER];
@@ -135,8 +142,6 @@ fn libc_nofollow() -> i32 {
 }
 
 fn write_entry(dir: &Path, name: &str, snapshot: &OpenSnapshot) -> Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| failed("make", dir, error))?;
-    let _ = fs::set_permissions(dir, fs::Permissions::from_mode(0o700));
     let body = encoding(MOST_BYTES)
         .serialize(snapshot)
         .map_err(|error| failed("write index cache", dir, std::io::Error::other(error)))?;

@@ -22,6 +22,7 @@ pub mod limiter;
 mod location;
 pub mod md5;
 mod nearest;
+mod own;
 pub mod reading;
 pub mod repository;
 pub mod snapshot;

@@ -90,6 +90,9 @@ pub enum Access {
     Checked,
     /// From start to end, once: fetched ahead as far as may be, and not kept.
     Once,
+    /// As [`Access::Any`], but of this very file: blocks of others with the same md5, one of which may be damaged, are not taken for its own,
+    /// and nothing is kept on disk or taken from there.
+    Own,
 }
 
 /// What was read so far.
@@ -149,8 +152,14 @@ impl Reading {
 
     /// A reader of `file`. Nothing is asked of the store yet.
     pub fn open(&self, storage: Arc<dyn Storage>, file: StoredFile, access: Access) -> FileReader {
-        let key = self.0.key(&*storage, &file);
+        let key = self.0.key(&*storage, &file, access);
         FileReader::new(self.0.clone(), storage, file, key, access)
+    }
+
+    /// Drops what is kept of a file, on disk too. For who found it damaged: another file with the same md5 may be the damaged one, or this
+    /// one may be repaired.
+    pub async fn forget(&self, storage: Arc<dyn Storage>, file: StoredFile) {
+        self.open(storage, file, Access::Any).forget().await;
     }
 
     /// What was read so far.
@@ -191,7 +200,7 @@ struct BlockKey {
 
 impl Shared {
     /// The store is part of the key: the names of one repository must not decide what is read of another.
-    fn key(&self, storage: &dyn Storage, file: &StoredFile) -> FileKey {
+    fn key(&self, storage: &dyn Storage, file: &StoredFile, access: Access) -> FileKey {
         let mut hasher = Hasher::default();
         let mut part = |kind: u8, bytes: &[u8]| {
             hasher.update(&[kind]);
@@ -200,6 +209,9 @@ impl Shared {
         };
         part(0, storage.identity().as_bytes());
         part(1, &file.size.to_le_bytes());
+        if access == Access::Own {
+            part(6, file.path.as_bytes());
+        }
         match (&file.md5, file.modified) {
             (Some(md5), _) => part(2, &md5.0),
             (None, Some(modified)) => {

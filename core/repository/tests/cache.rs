@@ -56,8 +56,34 @@ async fn only_the_owner_reads_it() {
     let (_dir, cache) = cache();
     opened(&genuine("sr35/hub").join("location"), "sr_hub_full", Some(&cache)).await;
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode(&cache.dir), 0o700);
+    let entry = entries(&cache).remove(0);
+    assert_eq!(mode(entry.parent().unwrap()), 0o700);
     assert_eq!(entries(&cache).iter().map(|path| mode(path)).collect::<Vec<_>>(), [0o600]);
+    // Where others could have written, nothing is believed, and nothing is changed.
+    let (own, label) = (entry.parent().unwrap(), "sr_hub_full");
+    fs::set_permissions(own, fs::Permissions::from_mode(0o755)).unwrap();
+    let before = fs::metadata(&entry).unwrap().modified().unwrap();
+    fs::rename(&entry, own.join("other")).unwrap();
+    opened(&genuine("sr35/hub").join("location"), label, Some(&cache)).await;
+    assert_eq!(mode(own), 0o755);
+    assert_eq!(entries(&cache), [own.join("other")]);
+    assert_eq!(fs::metadata(own.join("other")).unwrap().modified().unwrap(), before);
+}
+
+#[tokio::test]
+async fn what_else_is_in_the_directory_stays_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let long_ago = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    let others: Vec<PathBuf> = (0..100).map(|n| dir.path().join(format!("{n}.index"))).collect();
+    for path in others.iter().chain([&dir.path().join("download.part")]) {
+        fs::write(path, "theirs").unwrap();
+        fs::File::open(path).unwrap().set_modified(long_ago).unwrap();
+    }
+    let cache = IndexCache::new(dir.path());
+    opened(&genuine("sr35/hub").join("location"), "sr_member_backup", Some(&cache)).await;
+    assert_eq!(entries(&cache).len(), others.len() + 2);
+    assert_eq!(fs::metadata(dir.path()).unwrap().permissions().mode() & 0o777, 0o755);
 }
 
 #[tokio::test]

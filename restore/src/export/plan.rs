@@ -14,10 +14,13 @@ use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::{Schema, SchemaRef};
 use starsnap_catalog::layout::TableLayout;
 use starsnap_catalog::snapshot::{TableEntry, TableKind};
-use starsnap_tablet::{Filter, PhysicalRows, ReadOptions, Rows, ScanStats, Tablet, TabletError, TabletSchema};
+use starsnap_tablet::{
+    Filter, PhysicalRows, ReadOptions, Rows, ScanStats, Tablet, TabletError, TabletSchema, UniqueIds,
+};
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::sync::Arc;
+use tokio::runtime::Handle;
 
 /// Bytes of decoded rows that all tablets that are worked on hold together, which is as much as merges of many loads want.
 const HELD_BYTES: usize = 96 << 20;
@@ -42,6 +45,7 @@ pub(super) struct TablePlan {
 #[derive(Debug)]
 pub(super) struct Content {
     schema: TabletSchema,
+    ids: UniqueIds,
     columns: Vec<OutputColumn>,
     filter: Option<Filter>,
     /// How many tablets there are.
@@ -181,11 +185,13 @@ impl TablePlan {
             unit.meta(&job.runtime).map(Head::of)
         };
         self.heads = parallel(&self.units, options.workers, head)?;
-        let Some(mut schema) = columns::newest_schema(&self.name, &self.units, &self.heads)? else { return Ok(()) };
+        let ids = columns::unique_ids(entry, options.index.as_deref())?;
+        let newest = columns::newest_schema(&self.name, &self.units, &self.heads, ids)?;
+        let Some(mut schema) = newest else { return Ok(()) };
         let all = columns::all(&self.name, entry, options.index.as_deref(), &mut schema)?;
         let filter = options.condition.as_ref().map(|condition| self.filter(condition, &all, &schema)).transpose()?;
         let columns = columns::choose(&self.name, all, &options.columns)?;
-        self.content = Some(Content { schema, columns, filter, tablets: self.units.len() });
+        self.content = Some(Content { schema, ids, columns, filter, tablets: self.units.len() });
         Ok(())
     }
 
@@ -246,7 +252,8 @@ impl TablePlan {
 pub(super) struct RowStream {
     pub(super) schema: SchemaRef,
     rows: Reader,
-    path: String,
+    unit: Unit,
+    runtime: Handle,
 }
 
 enum Reader {
@@ -257,7 +264,12 @@ enum Reader {
 impl Content {
     /// Opens the rows of a tablet.
     pub(super) fn rows(&self, unit: &Unit, options: &ExportOptions, job: &Job<'_>) -> Result<RowStream> {
-        let tablet = unit.open(&self.schema, &job.runtime)?;
+        let opened =
+            unit.open(&self.schema, self.ids, &job.runtime).and_then(|tablet| self.opened(tablet, unit, options, job));
+        opened.inspect_err(|error| unit.distrust(error, &job.runtime))
+    }
+
+    fn opened(&self, tablet: Tablet, unit: &Unit, options: &ExportOptions, job: &Job<'_>) -> Result<RowStream> {
         let names: Vec<&str> = self.columns.iter().map(|column| &*column.stored).collect();
         let side_by_side = super::output::at_once(self, options.workers.clamp(1, self.tablets.max(1)));
         let read = ReadOptions { held_bytes: HELD_BYTES / side_by_side, ..options.format.read_options(options.types) };
@@ -270,7 +282,8 @@ impl Content {
             let rows = tablet.rows_where(Some(&names), filter, &read).map_err(failed)?;
             (rows.schema(), Reader::Rows(Box::new(rows)))
         };
-        Ok(RowStream { schema: self.named(&schema), rows, path: unit.path.clone() })
+        let (schema, runtime) = (self.named(&schema), job.runtime.clone());
+        Ok(RowStream { schema, rows, unit: unit.clone(), runtime })
     }
 
     /// How many columns there are.
@@ -312,12 +325,14 @@ impl Iterator for RowStream {
             Reader::Rows(rows) => rows.next(),
             Reader::Physical(rows) => rows.next(),
         };
-        let batch = next?.map_err(|error| tablet_error(&self.path, error));
+        let batch = next?.map_err(|error| tablet_error(&self.unit.path, error));
+        let batch = batch.inspect_err(|error| self.unit.distrust(error, &self.runtime));
         Some(batch.and_then(|batch| {
             let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
             let columns = batch.columns().to_vec();
-            RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
-                .map_err(|error| RestoreError::new(ErrorKind::Damaged, "read tablet", &self.path, error.to_string()))
+            RecordBatch::try_new_with_options(self.schema.clone(), columns, &options).map_err(|error| {
+                RestoreError::new(ErrorKind::Damaged, "read tablet", &self.unit.path, error.to_string())
+            })
         }))
     }
 }

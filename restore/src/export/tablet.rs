@@ -4,7 +4,8 @@ use crate::error::{ErrorKind, RestoreError, Result};
 use crate::source::{Source, SourceFile};
 use crate::warehouse::read_file;
 use starsnap_repository::md5;
-use starsnap_tablet::{ReadAt, Tablet, TabletError, TabletMeta, TabletSchema};
+use starsnap_repository::reading::Access;
+use starsnap_tablet::{ReadAt, Tablet, TabletError, TabletMeta, TabletSchema, UniqueIds};
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
@@ -53,10 +54,21 @@ impl Unit {
         TabletMeta::of_files(&self.names()?, |name| self.read(name, runtime), failed)
     }
 
+    /// Drops what is kept of its files if it turned out damaged.
+    pub(super) fn distrust(&self, error: &RestoreError, runtime: &Handle) {
+        if let (ErrorKind::Damaged, Files::Source { source, files }) = (error.kind, &self.files) {
+            runtime.block_on(async {
+                for file in files.values() {
+                    source.forget(file).await;
+                }
+            });
+        }
+    }
+
     /// The tablet, its rows presented with `schema`, the newest of its table.
-    pub(super) fn open(&self, schema: &TabletSchema, runtime: &Handle) -> Result<Tablet> {
+    pub(super) fn open(&self, schema: &TabletSchema, ids: UniqueIds, runtime: &Handle) -> Result<Tablet> {
         let mut meta = self.meta(runtime)?;
-        meta.present_with(schema);
+        meta.present_with(schema, ids);
         let (files, runtime) = (self.files.clone(), runtime.clone());
         Ok(Tablet::new(meta, move |name: &str| files.open(name, &runtime)))
     }
@@ -89,7 +101,7 @@ impl Unit {
         if file.size > HEADER_LIMIT {
             return Err(damaged(format!("it has {} bytes, a header at most {HEADER_LIMIT}", file.size)));
         }
-        let opened = source.open_at(file, runtime, None)?;
+        let opened = source.open_at(file, Access::Any, runtime, None)?;
         let mut bytes = vec![0; usize::try_from(file.size).map_err(|error| damaged(error.to_string()))?];
         let read = opened.read_at(0, &mut bytes);
         read.map_err(|error| RestoreError::io("read", std::path::Path::new(&shown), error))?;
@@ -107,7 +119,7 @@ impl Files {
         match self {
             Files::Source { source, files } => {
                 let file = files.get(name).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "it is missing"))?;
-                Ok(Arc::new(source.open_at(file, runtime, None).map_err(io::Error::other)?))
+                Ok(Arc::new(source.open_at(file, Access::Any, runtime, None).map_err(io::Error::other)?))
             }
             Files::Directory(dir) => Ok(Arc::new(LocalFile::open(dir.join(name))?)),
         }

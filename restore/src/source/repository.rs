@@ -131,14 +131,19 @@ impl RepositorySource {
             Some(file) => From::Local(Arc::new(file?)),
             // An empty file must be there, too: that takes a question of its own.
             None => match access.filter(|_| file.size > 0) {
-                Some(access) => {
-                    let stored = StoredFile { path: name, size: file.size, md5: file.md5, modified: None };
-                    From::Ahead(Box::new(self.repository.reading().open(storage, stored, access)))
-                }
+                Some(access) => From::Ahead(Box::new(self.repository.reading().open(storage, stored(file), access))),
                 None => From::Store(storage, name),
             },
         })
     }
+
+    pub(super) async fn forget(&self, file: &SourceFile) {
+        self.repository.reading().forget(self.repository.storage().clone(), stored(file)).await;
+    }
+}
+
+fn stored(file: &SourceFile) -> StoredFile {
+    StoredFile { path: file.shown(), size: file.size, md5: file.md5, modified: None }
 }
 
 /// The tablet at `place`, and where its files stand in a repository.

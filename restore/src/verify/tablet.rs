@@ -7,6 +7,7 @@ use crate::error::RestoreError;
 use crate::progress::Progress;
 use crate::source::{Source, SourceFile, Stored};
 use starsnap_repository::md5::{self, Hasher};
+use starsnap_repository::reading::Access;
 use starsnap_tablet::meta::{is_delta_columns, is_header};
 use starsnap_tablet::{
     BitmapAs, ErrorKind, KeysType, MapAs, ReadAt, ReadOptions, RowsetMeta, Segment, Tablet, TabletError, TabletMeta,
@@ -68,8 +69,10 @@ impl Examiner {
     }
 
     fn open(&self, file: &SourceFile) -> io::Result<Blocks<crate::source::FileAt>> {
-        let opened =
-            self.source.open_at(file, &self.pace.runtime, Some(&self.pace.limiter)).map_err(io::Error::other)?;
+        let opened = self
+            .source
+            .open_at(file, Access::Own, &self.pace.runtime, Some(&self.pace.limiter))
+            .map_err(io::Error::other)?;
         Ok(Blocks::new(opened, self.pace.clone()))
     }
 }
@@ -317,7 +320,8 @@ impl Look<'_> {
         let (source, pace) = (self.examiner.source.clone(), self.examiner.pace.clone());
         Tablet::new(meta, move |name: &str| -> io::Result<Arc<dyn ReadAt>> {
             let file = files.get(name).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "it is missing"))?;
-            let opened = source.open_at(file, &pace.runtime, Some(&pace.limiter)).map_err(io::Error::other)?;
+            let opened =
+                source.open_at(file, Access::Own, &pace.runtime, Some(&pace.limiter)).map_err(io::Error::other)?;
             Ok(Arc::new(Blocks::new(opened, pace.clone())))
         })
     }

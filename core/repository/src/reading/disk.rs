@@ -12,7 +12,7 @@ use bytes::Bytes;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::ops::Range;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -75,16 +75,8 @@ impl DiskCache {
             .advise("give --cache-size 16MiB at least"));
         }
         let failed = |error: io::Error| refused(dir, error.to_string());
-        let dir = std::path::absolute(dir).map_err(failed)?;
-        let own = dir.join(OWN);
-        DirBuilder::new().recursive(true).mode(0o700).create(&own).map_err(|error| refused(&dir, error.to_string()))?;
-        let metadata = fs::symlink_metadata(&own).map_err(|error| refused(&own, error.to_string()))?;
-        if !metadata.is_dir() || metadata.uid() != rustix::process::geteuid().as_raw() {
-            return Err(refused(&own, "it is not a directory of this user"));
-        }
-        if metadata.mode() & 0o077 != 0 {
-            return Err(refused(&own, "others may look into it, or write to it (its mode must be 0700)"));
-        }
+        let absolute = std::path::absolute(dir).map_err(failed)?;
+        let own = crate::own::directory(&absolute, OWN).map_err(failed)?;
         Ok(DiskCache(Arc::new(Inner {
             dir: own,
             limit,

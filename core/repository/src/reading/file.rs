@@ -44,8 +44,16 @@ pub(super) struct Blocks {
     path: String,
     pub size: u64,
     key: FileKey,
-    /// Whether they may be kept on disk.
-    lasting: bool,
+    /// Whether they may be taken from disk, and kept there.
+    on_disk: OnDisk,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OnDisk {
+    No,
+    /// What others have kept there.
+    Taken,
+    Kept,
 }
 
 impl FileReader {
@@ -58,8 +66,13 @@ impl FileReader {
     ) -> FileReader {
         let check = file.md5.filter(|_| access == Access::Checked && file.size > 0);
         let check = check.map(|md5| Arc::new(Check::new(md5)));
-        let lasting = file.md5.is_some();
-        let blocks = Arc::new(Blocks { shared, storage, path: file.path, size: file.size, key, lasting });
+        let on_disk = match access {
+            _ if file.md5.is_none() => OnDisk::No,
+            Access::Own => OnDisk::No,
+            Access::Once => OnDisk::Taken,
+            Access::Any | Access::Checked => OnDisk::Kept,
+        };
+        let blocks = Arc::new(Blocks { shared, storage, path: file.path, size: file.size, key, on_disk });
         FileReader {
             ahead: Mutex::new(Ahead::new(blocks.size, access == Access::Once)),
             blocks,
@@ -103,6 +116,11 @@ impl FileReader {
             at = range.end;
         }
         Ok(())
+    }
+
+    /// Drops all that is kept of it.
+    pub(super) async fn forget(&self) {
+        self.blocks.forget().await;
     }
 
     /// True once the bytes turned out not to be those of the md5.
@@ -164,7 +182,7 @@ impl FileReader {
         self.blocks.forget().await;
         let reason = "it was read from start to end, and its md5 is not the one in its name";
         Err(RepositoryError::new(ErrorKind::Damaged, "read", &self.blocks.path, reason)
-            .advise("the stored file is damaged: take it from another backup or replica"))
+            .advise("what was kept of it was dropped: read it once more; if that fails too it is damaged: take it from another backup or replica"))
     }
 
     /// Ends what was started ahead, and waits until it has ended.
@@ -280,9 +298,14 @@ impl Blocks {
         (length == range.end - range.start).then_some(pieces)
     }
 
-    /// The cache on disk, if the file may be kept there.
+    /// The cache on disk, if blocks of the file may be there.
     fn disk(&self) -> Option<&DiskCache> {
-        self.shared.disk.as_ref().filter(|_| self.lasting)
+        self.shared.disk.as_ref().filter(|_| self.on_disk != OnDisk::No)
+    }
+
+    /// The cache on disk, if the file is to be kept there.
+    fn kept_on_disk(&self) -> Option<&DiskCache> {
+        self.disk().filter(|_| self.on_disk == OnDisk::Kept)
     }
 
     fn short(&self, reason: &str) -> RepositoryError {
@@ -346,7 +369,7 @@ impl Blocks {
             (Found::Mine(leader), Some(permit)) => {
                 let run = leader.run();
                 let (extent, fresh) = self.fetch(leader, permit, false).await.map_err(|error| (error, false))?;
-                if let Some(disk) = self.disk() {
+                if let Some(disk) = self.kept_on_disk() {
                     disk.store_later(self.key, Fresh { parts: fresh, _extent: extent.clone() });
                 }
                 Ok(Some(run.map(|number| block_of(&extent, number)).collect()))
@@ -383,7 +406,7 @@ impl Blocks {
     async fn fetch_ahead(self: Arc<Self>, claimed: Vec<(Leader, Permit)>, _slot: OwnedSemaphorePermit) {
         let works = claimed.into_iter().map(|(leader, permit)| self.fetch(leader, permit, true));
         for (extent, parts) in join_all(works).await.into_iter().flatten() {
-            if let Some(disk) = self.disk() {
+            if let Some(disk) = self.kept_on_disk() {
                 disk.store(self.key, Fresh { parts, _extent: extent }).await;
             }
         }

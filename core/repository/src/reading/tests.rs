@@ -343,3 +343,50 @@ async fn so_little_memory_is_refused() {
     let options = ReadOptions { memory: LEAST_MEMORY - 1, ..ReadOptions::default() };
     assert_eq!(Reading::new(&options).unwrap_err().kind, ErrorKind::Invalid);
 }
+
+/// Two stored files with the same md5 in their names, the first of which is damaged.
+fn twins() -> (Arc<Faulty>, [Vec<u8>; 2], [StoredFile; 2]) {
+    let sound = bytes(3 * MIB);
+    let mut spoiled = sound.clone();
+    spoiled[MIB] ^= 1;
+    let store = Faulty::new(&[("spoiled", &spoiled), ("sound", &sound)]);
+    let files = ["spoiled", "sound"].map(|path| file(path, &sound));
+    (store, [spoiled, sound], files)
+}
+
+#[tokio::test]
+async fn what_was_read_of_a_damaged_twin_is_not_a_file_s_own() {
+    let (store, data, files) = twins();
+    let dir = tempfile::tempdir().unwrap();
+    let reading = on_disk(64 << 20, dir.path(), 64 << 20);
+    let read =
+        async |file: &StoredFile, access| whole(&reading.open(store.clone(), file.clone(), access), 1 << 18).await;
+    for (first, second) in [(0, 1), (1, 0)] {
+        assert!(read(&files[first], Access::Any).await.unwrap() == data[first]);
+        assert!(read(&files[second], Access::Own).await.unwrap() == data[second]);
+        reading.forget(store.clone(), files[first].clone()).await;
+    }
+    // To who reads it otherwise both are one file, which is found damaged, forgotten, and then right.
+    read(&files[0], Access::Any).await.unwrap();
+    assert_eq!(read(&files[1], Access::Checked).await.unwrap_err().kind, ErrorKind::Damaged);
+    assert!(read(&files[1], Access::Checked).await.unwrap() == data[1]);
+}
+
+#[tokio::test]
+async fn what_is_read_once_is_taken_from_disk_and_not_kept_there() {
+    let (store, [_, data], [_, sound]) = twins();
+    let dir = tempfile::tempdir().unwrap();
+    let fetched = async |access| {
+        let reading = on_disk(64 << 20, dir.path(), 64 << 20);
+        assert!(whole(&reading.open(store.clone(), sound.clone(), access), 1 << 18).await.unwrap() == data);
+        // What is on its way to the disk is there when this can be forgotten.
+        reading.forget(store.clone(), StoredFile { path: "other".into(), size: 1, md5: None, modified: None }).await;
+        reading.usage().fetched
+    };
+    let all = data.len() as u64;
+    assert_eq!(fetched(Access::Once).await, all);
+    assert_eq!(fetched(Access::Own).await, all);
+    assert_eq!(fetched(Access::Checked).await, all, "nothing was kept");
+    assert_eq!(fetched(Access::Once).await, 0);
+    assert_eq!(fetched(Access::Own).await, all, "nothing of others is taken");
+}

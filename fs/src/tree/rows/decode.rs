@@ -1,16 +1,17 @@
 //! From tablets to text, one piece after another, on a thread of its own.
 
 use super::RowsFile;
-use super::files::{Opener, metadata};
+use super::files::{Opener, forget, metadata};
 use crate::error::{FsError, Result};
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use starsnap_catalog::model;
+use starsnap_catalog::stored::unique_ids;
 use starsnap_repository::reading::Reading;
 use starsnap_repository::snapshot::TabletFiles;
 use starsnap_tablet::meta::{is_delta_columns, is_header};
 use starsnap_tablet::render::TextFormat;
-use starsnap_tablet::{Named, Tablet, TabletMeta, TabletSchema};
+use starsnap_tablet::{Named, Tablet, TabletMeta, TabletSchema, UniqueIds};
 use std::collections::HashMap;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::Sender;
@@ -89,7 +90,7 @@ fn decode(file: &RowsFile, from: &From, pieces: &mut Pieces<'_>) -> Result<Resul
     let tablets = file.tablets()?;
     let Some(first) = tablets.first() else { return Ok(Ok(())) };
     let mut meta = Some(runtime.block_on(read_meta(file, *first, reading))?);
-    let (schema, columns) = columns(file, &tablets, meta.as_ref(), from)?;
+    let Head { schema, ids, columns } = columns(file, &tablets, meta.as_ref(), from)?;
     let stored: Vec<&str> = columns.iter().map(|column| &*column.stored).collect();
     let format = file.format();
     for tablet in &tablets {
@@ -98,9 +99,14 @@ fn decode(file: &RowsFile, from: &From, pieces: &mut Pieces<'_>) -> Result<Resul
             None => runtime.block_on(read_meta(file, *tablet, reading))?,
         };
         let id = meta.tablet_id;
-        let failed = |error: starsnap_tablet::TabletError| file.failed(format!("tablet {id}: {error}"));
-        check(file, &meta, &schema)?;
-        meta.present_with(&schema);
+        let failed = |error: starsnap_tablet::TabletError| {
+            if error.kind() == starsnap_tablet::ErrorKind::Damaged {
+                runtime.block_on(forget(&file.0, *tablet, reading));
+            }
+            file.failed(format!("tablet {id}: {error}"))
+        };
+        check(file, &meta, &schema, ids)?;
+        meta.present_with(&schema, ids);
         let opener = Opener::new(file.0.clone(), *tablet, runtime.clone(), reading.clone());
         let rows = Tablet::new(meta, opener).rows(Some(&stored), &format.read_options()).map_err(failed)?;
         let schema = rows.schema();
@@ -142,13 +148,16 @@ struct Column {
     name: String,
 }
 
+/// What all tablets of a table share.
+struct Head {
+    /// The newest of theirs.
+    schema: TabletSchema,
+    ids: UniqueIds,
+    columns: Vec<Column>,
+}
+
 /// The newest schema of the tablets, and the columns of the table in it.
-fn columns(
-    file: &RowsFile,
-    tablets: &[usize],
-    first: Option<&TabletMeta>,
-    from: &From,
-) -> Result<(TabletSchema, Vec<Column>)> {
+fn columns(file: &RowsFile, tablets: &[usize], first: Option<&TabletMeta>, from: &From) -> Result<Head> {
     let index = file.entry()?.index_meta(None).map_err(|error| file.failed(error))?;
     // Where the catalog tells the newest version, most often the first tablet has it, and no other need be asked.
     let known = index.as_ref().and_then(|index| index.schema_version).filter(|version| *version >= 0);
@@ -156,6 +165,7 @@ fn columns(
         Some(schema) if tablets.len() == 1 || known == Some(schema.version) => schema.clone(),
         _ => newest_schema(file, tablets, from)?,
     };
+    let ids = index.as_ref().map_or(UniqueIds::OfTable, |index| unique_ids(&index.schema));
     let columns = match index {
         Some(index) => {
             let selected = index.schema.iter().filter(|column| column.is_selected_by_star());
@@ -166,7 +176,7 @@ fn columns(
             schema.columns.iter().map(|column| own(&column.name)).collect()
         }
     };
-    Ok((schema, columns))
+    Ok(Head { schema, ids, columns })
 }
 
 /// A column of the catalog in the tablets' schema; one that was added after the last load has its default in all rows.
@@ -192,11 +202,11 @@ fn newest_schema(file: &RowsFile, tablets: &[usize], From { runtime, reading }: 
 }
 
 /// Whether a tablet can be read with the schema of its table.
-fn check(file: &RowsFile, meta: &TabletMeta, schema: &TabletSchema) -> Result<()> {
+fn check(file: &RowsFile, meta: &TabletMeta, schema: &TabletSchema, ids: UniqueIds) -> Result<()> {
     let reason = if meta.schema.version > schema.version {
         Some(format!("its schema has version {}, that of the table {}", meta.schema.version, schema.version))
     } else {
-        meta.schema.contradiction(schema)
+        meta.schema.contradiction(schema, ids)
     };
     reason.map_or(Ok(()), |reason| Err(file.failed(format!("tablet {}: {reason}", meta.tablet_id))))
 }

@@ -54,6 +54,15 @@ impl starsnap_tablet::TabletFiles for Opener {
     }
 }
 
+/// Drops what is kept of a tablet's files, as it could not be read: another file with the same md5 may be the damaged one.
+pub(super) async fn forget(inner: &Inner, tablet: usize, reading: &Reading) {
+    let Some(tablet) = inner.snapshot.open.tablets.get(tablet) else { return };
+    for file in &tablet.files {
+        let Stored { storage, path, size } = stored(inner, tablet, file);
+        reading.forget(storage, StoredFile { path, size, md5: Some(file.md5), modified: None }).await;
+    }
+}
+
 fn find<'a>(tablet: &'a TabletFiles, name: &str) -> Option<&'a FileEntry> {
     let at = tablet.files.binary_search_by(|file| (*file.name).cmp(name)).ok()?;
     tablet.files.get(at)

@@ -2,6 +2,7 @@
 
 use super::super::pool::Pool;
 use super::*;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 const KEY: FileKey = FileKey([7; 16]);
