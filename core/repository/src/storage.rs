@@ -87,9 +87,10 @@ pub trait Storage: Send + Sync + std::fmt::Debug {
         true
     }
 
-    /// How often a file is worth writing from its beginning when writing it ends with `Unavailable`: more than once where the store cannot
-    /// go on within a file.
-    fn write_attempts(&self) -> u32 {
+    /// How often a file of `size` bytes is worth writing from its beginning when writing it ends with `Unavailable`: more than once where
+    /// the store cannot go on within such a file.
+    fn write_attempts(&self, size: u64) -> u32 {
+        let _ = size;
         1
     }
 

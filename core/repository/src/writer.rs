@@ -221,7 +221,7 @@ impl SnapshotWriter {
         source: &Path,
         advanced: &(dyn Fn(u64) + Sync),
     ) -> Result<()> {
-        let attempts = self.repository.storage().write_attempts();
+        let attempts = self.repository.storage().write_attempts(size);
         let mut attempt = 1;
         // The furthest that any attempt came: what is sent again is no progress.
         let mut furthest = 0;

@@ -61,7 +61,7 @@ fn bytes(len: usize) -> Bytes {
 
 /// Writes a file in pieces of 1 MiB, calling `between` before each; as often as the store says is worthwhile.
 async fn put_with(storage: &dyn Storage, path: &str, bytes: &Bytes, mut between: impl AsyncFnMut(usize)) -> Result<()> {
-    let mut left = storage.write_attempts();
+    let mut left = storage.write_attempts(bytes.len() as u64);
     loop {
         left -= 1;
         let written: Result<()> = async {

@@ -104,8 +104,8 @@ impl Storage for Limited {
         self.inner.copies_cheaply()
     }
 
-    fn write_attempts(&self) -> u32 {
-        self.inner.write_attempts()
+    fn write_attempts(&self, size: u64) -> u32 {
+        self.inner.write_attempts(size)
     }
 
     fn in_batches(&self) -> Option<Arc<dyn Storage>> {

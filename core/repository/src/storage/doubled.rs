@@ -110,8 +110,8 @@ impl Storage for Doubled {
         self.plain.copies_cheaply()
     }
 
-    fn write_attempts(&self) -> u32 {
-        self.plain.write_attempts()
+    fn write_attempts(&self, size: u64) -> u32 {
+        self.plain.write_attempts(size)
     }
 
     /// In both forms: a listing does not tell which it found, and none is to be left.

@@ -28,6 +28,7 @@ use readers::{Readers, Slot};
 use refusal::{Again, Refusal};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 use writer::HdfsWriter;
@@ -60,6 +61,8 @@ struct Shared {
     readers: Readers,
     /// Whether the root is made when it is not there.
     make: bool,
+    /// No DataNode could be had for the last file that was tried for long enough.
+    unplaced: AtomicBool,
 }
 
 impl std::fmt::Debug for HdfsStorage {
@@ -76,8 +79,8 @@ impl HdfsStorage {
             RepositoryError::new(ErrorKind::Io, "use location", url.clone(), error.to_string()).caused_by(error)
         })?;
         let root = if location.root.is_empty() { String::new() } else { format!("/{}", location.root) };
-        let cluster = Arc::new(cluster);
-        Ok(HdfsStorage(Arc::new(Shared { cluster, root, url, readers: Readers::default(), make }), None))
+        let (cluster, unplaced) = (Arc::new(cluster), AtomicBool::new(false));
+        Ok(HdfsStorage(Arc::new(Shared { cluster, root, url, readers: Readers::default(), make, unplaced }), None))
     }
 
     fn cluster(&self) -> &Arc<Cluster> {
@@ -367,7 +370,7 @@ impl Storage for HdfsStorage {
         let mut attempt = 1;
         loop {
             let error = match self.copy_once(from, to).await {
-                Err(error) if error.kind == ErrorKind::Unavailable && attempt < self.write_attempts() => error,
+                Err(error) if error.kind == ErrorKind::Unavailable && attempt < TRANSFERS => error,
                 done => return done,
             };
             tracing::debug!("attempt {attempt} to copy: {error}");
@@ -383,8 +386,9 @@ impl Storage for HdfsStorage {
         Some(WRITERS)
     }
 
-    fn write_attempts(&self) -> u32 {
-        TRANSFERS
+    /// The writer itself starts over with what it still holds.
+    fn write_attempts(&self, size: u64) -> u32 {
+        if size <= writer::HELD { 1 } else { TRANSFERS }
     }
 
     async fn delete(&self, path: &str) -> Result<()> {

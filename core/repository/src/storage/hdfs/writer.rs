@@ -13,10 +13,11 @@ use bytes::Bytes;
 use hdfs_native::file::FileWriter;
 use hdfs_native::{Client, WriteOptions};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 
 /// Held in memory, to be written again when it fails.
-const HELD: usize = 4 << 20;
+pub(super) const HELD: u64 = 4 << 20;
 /// How often DataNodes are looked for that take what is held.
 const PLACEMENTS: u32 = 24;
 /// From this attempt on a file is first written to one DataNode alone, and HDFS makes its copies later. The client blames the wrong DataNode
@@ -84,21 +85,26 @@ impl HdfsWriter {
     }
 
     /// Does what is held over when it fails: a NameNode may go on placing blocks on a DataNode that died minutes ago, so a small cluster
-    /// needs many attempts, each of which fails at once.
+    /// needs many attempts, each of which fails at once. Where all that was in vain, the next file has one attempt: otherwise whoever writes
+    /// many files, or one from its beginning again, waits as long for each.
     async fn again<T, F: Future<Output = Result<T, Refusal>>>(&self, work: impl Fn(u32) -> F) -> Result<T, Refusal> {
         let patience = self.store.cluster().patience().await?;
+        let unplaced = &self.store.0.unplaced;
+        let most = if unplaced.load(Ordering::Relaxed) { 1 } else { PLACEMENTS };
         let begun = Instant::now();
         let mut attempt = 1;
         loop {
             match work(attempt).await {
-                Err(refusal)
-                    if refusal.again != Again::Never && attempt < PLACEMENTS && begun.elapsed() < patience.whole() =>
-                {
+                Err(refusal) if refusal.again == Again::Never => return Err(refusal),
+                Err(refusal) if attempt < most && begun.elapsed() < patience.whole() => {
                     tracing::debug!("attempt {attempt} to write {}: {}", self.path, refusal.reason);
                     tokio::time::sleep(patience.pause(1)).await;
                     attempt += 1;
                 }
-                done => return done,
+                done => {
+                    unplaced.store(done.is_err(), Ordering::Relaxed);
+                    return done;
+                }
             }
         }
     }
@@ -119,7 +125,7 @@ impl Writer for HdfsWriter {
             State::Held => {
                 self.held.push(bytes);
                 self.len += len as u64;
-                self.state = if self.len <= HELD as u64 {
+                self.state = if self.len <= HELD {
                     State::Held
                 } else {
                     let part =
