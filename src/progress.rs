@@ -5,7 +5,7 @@ use crate::logging;
 use crate::output::{printable, size};
 use indicatif::{ProgressBar, ProgressStyle};
 use starsnap_restore::Progress;
-use starsnap_restore::report::{ObjectKind, TableReport, TableStatus};
+use starsnap_restore::report::{TableReport, TableStatus};
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::sync::Arc;
@@ -105,15 +105,7 @@ impl Drop for Bar {
 
 /// What became of one table, in a line; what went wrong with it on lines of their own.
 fn step(table: &TableReport) -> String {
-    let kind = match table.kind {
-        ObjectKind::Table => "table",
-        ObjectKind::MaterializedView => "materialized view",
-        ObjectKind::View => "view",
-        ObjectKind::Function => "function",
-        ObjectKind::Catalog => "catalog",
-        ObjectKind::Tablet => "tablet",
-    };
-    let mut line = format!("{kind} {}", printable(&table.name));
+    let mut line = format!("{} {}", table.kind.name(), printable(&table.name));
     if let Some(alias) = &table.alias {
         let _ = write!(line, " as {}", printable(alias));
     }

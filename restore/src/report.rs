@@ -74,6 +74,20 @@ pub enum ObjectKind {
     Tablet,
 }
 
+impl ObjectKind {
+    /// As people say it.
+    pub fn name(self) -> &'static str {
+        match self {
+            ObjectKind::Table => "table",
+            ObjectKind::MaterializedView => "materialized view",
+            ObjectKind::View => "view",
+            ObjectKind::Function => "function",
+            ObjectKind::Catalog => "external catalog",
+            ObjectKind::Tablet => "tablet",
+        }
+    }
+}
+
 /// One table, materialized view, view, function, external catalog or tablet of a job.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TableReport {

@@ -50,8 +50,9 @@ def carry(source, target, first, delay, rate):
 
     sender = threading.Thread(target=send, daemon=True)
     sender.start()
+    waits = [waiting(into, select.POLLOUT), waiting(source, select.POLLIN)]
     try:
-        while (count := taken(source, into)) > 0:
+        while (count := taken(source, into, waits)) > 0:
             pieces.put((time.monotonic() + delay, count))
     except OSError:
         pass
@@ -60,14 +61,18 @@ def carry(source, target, first, delay, rate):
     os.close(into)
 
 
-def taken(source, into):
+def waiting(what, until):
+    poll = select.poll()
+    poll.register(what, until)
+    return poll
+
+
+def taken(source, into, waits):
     """Moves what comes next from a socket into a pipe, and returns its bytes. A splice that waits for bytes would hold the pipe, from which others
     are sent meanwhile: it must not wait."""
     while True:
-        for what, until in ((into, select.POLLOUT), (source, select.POLLIN)):
-            poll = select.poll()
-            poll.register(what, until)
-            poll.poll()
+        for wait in waits:
+            wait.poll()
         try:
             return os.splice(source.fileno(), into, PIECE, flags=os.SPLICE_F_NONBLOCK)
         except BlockingIOError:

@@ -90,7 +90,7 @@ fn overview(objects: &[&ObjectDiff]) -> String {
         let stored = |text: String| if stored { text } else { "-".to_owned() };
         rows.push(vec![
             printable(&name),
-            kind(object.kind).to_owned(),
+            object.kind.name().to_owned(),
             word(object.change).to_owned(),
             schema.to_owned(),
             stored(partitions),
@@ -114,7 +114,7 @@ fn details(object: &ObjectDiff, out: &mut String) {
     if object.change != Change::Changed {
         return;
     }
-    let _ = writeln!(out, "{} {}", kind(object.kind), printable(&object.name));
+    let _ = writeln!(out, "{} {}", object.kind.name(), printable(&object.name));
     for line in &object.schema {
         let _ = writeln!(out, "  {} {}", sign(line.change), printable(line.text.trim()));
     }
@@ -176,16 +176,5 @@ fn word(change: Change) -> &'static str {
         Change::Added => "added",
         Change::Removed => "removed",
         Change::Changed => "changed",
-    }
-}
-
-fn kind(kind: ObjectKind) -> &'static str {
-    match kind {
-        ObjectKind::Table => "table",
-        ObjectKind::MaterializedView => "materialized view",
-        ObjectKind::View => "view",
-        ObjectKind::Function => "function",
-        ObjectKind::Catalog => "external catalog",
-        ObjectKind::Tablet => "tablet",
     }
 }
