@@ -7,7 +7,7 @@ mod s3;
 pub(crate) use hdfs::{AUTHENTICATION, HdfsLocation, Keytab};
 #[cfg(test)]
 pub(crate) use properties::Secret;
-pub(crate) use s3::{HOLLOW, Patience, Role, S3Location};
+pub(crate) use s3::{Asked, HOLLOW, Patience, Role, S3Location};
 
 use crate::error::{ErrorKind, RepositoryError, Result};
 use crate::storage::doubled::Doubled;

@@ -21,7 +21,8 @@ pub(crate) struct S3Location {
     pub(crate) region: String,
     pub(crate) path_style: bool,
     pub(crate) keys: Option<StaticKeys>,
-    pub(crate) instance_profile: bool,
+    /// Where credentials are looked for when there are no keys, or instead of them.
+    pub(crate) asked: Asked,
     pub(crate) role: Option<Role>,
     pub(crate) patience: Patience,
 }
@@ -33,6 +34,15 @@ pub(crate) struct StaticKeys {
     pub(crate) token: Option<Secret>,
 }
 
+/// Whose credentials are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// Those that are given; else the first that the surroundings have.
+    Any,
+    WebIdentity,
+    Instance,
+}
+
 /// A role to assume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Role {
@@ -41,6 +51,7 @@ pub(crate) struct Role {
     pub(crate) session_name: String,
     /// Where AssumeRole is asked for.
     pub(crate) sts_endpoint: String,
+    pub(crate) sts_region: String,
 }
 
 /// How long to wait and how often to try again.
@@ -155,12 +166,7 @@ impl S3Location {
             .or_else(|| given.as_ref().and_then(region_of))
             .or_else(|| env(&["AWS_REGION", "AWS_DEFAULT_REGION"]))
             .unwrap_or_else(|| "us-east-1".to_owned());
-        if region.is_empty() || region.len() > 64 || !region.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
-            return Err(invalid(
-                "aws.s3.region",
-                "a region consists of letters, digits and hyphens, such as `eu-central-1`",
-            ));
-        }
+        let region = checked_region(&region, "aws.s3.region")?;
         let suffix = if region.starts_with("cn-") { AWS[1] } else { AWS[0] };
         let protocol = if ssl { "https" } else { "http" };
         let endpoint = match given {
@@ -177,22 +183,42 @@ impl S3Location {
             None if (aws || kin.is_some() && !is_address) && !bucket.contains('.') => false,
             _ => true,
         };
-        let keys = keys(properties)?;
+        let mut keys = keys(properties)?;
         if let (Some(kin), None) = (kin, &keys) {
             // What AWS' tools know of keys is not for these.
             let reason = format!("it is missing, and so may be `{}`: the store wants keys", kin.keys[1]);
             return Err(invalid(kin.keys[0], &reason));
         }
-        let sts = if aws { format!("{protocol}://sts.{region}{suffix}") } else { endpoint.clone() };
+        let asked = match properties.flag(Setting::Surroundings)? {
+            Some(true) => {
+                // StarRocks does not look at the keys then, either.
+                keys = None;
+                Asked::Any
+            }
+            _ if properties.flag(Setting::WebIdentity)? == Some(true) => Asked::WebIdentity,
+            _ if properties.flag(Setting::InstanceProfile)? == Some(true) => Asked::Instance,
+            _ => Asked::Any,
+        };
+        let sts_region = match properties.text(Setting::StsRegion) {
+            Some(stated) => Some(checked_region(stated, properties.name(Setting::StsRegion))?),
+            None => None,
+        };
+        let sts = if aws {
+            let region = sts_region.as_ref().unwrap_or(&region);
+            let suffix = if region.starts_with("cn-") { AWS[1] } else { AWS[0] };
+            format!("{protocol}://sts.{region}{suffix}")
+        } else {
+            endpoint.clone()
+        };
         Ok(S3Location {
             scheme: scheme.to_owned(),
             bucket: bucket.to_owned(),
             root: root.to_owned(),
-            region,
             path_style,
             keys,
-            instance_profile: properties.flag(Setting::InstanceProfile)?.unwrap_or(false),
-            role: role(properties, ssl, sts)?,
+            asked,
+            role: role(properties, ssl, sts, sts_region, &region)?,
+            region,
             patience: patience(properties)?,
             endpoint,
         })
@@ -213,6 +239,14 @@ impl S3Location {
         let (scheme, bucket, root) = (&self.scheme, &self.bucket, &self.root);
         if root.is_empty() { format!("{scheme}://{bucket}") } else { format!("{scheme}://{bucket}/{root}") }
     }
+}
+
+fn checked_region(region: &str, name: &str) -> Result<String> {
+    if region.is_empty() || region.len() > 64 || !region.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
+        let reason = "a region consists of letters, digits and hyphens, such as `eu-central-1`";
+        return Err(invalid(name, reason));
+    }
+    Ok(region.to_owned())
 }
 
 fn check_bucket(scheme: &str, bucket: &str) -> Result<()> {
@@ -265,6 +299,20 @@ fn region_of(endpoint: &Url) -> Option<String> {
     (!region.is_empty() && region.contains('-') && !region.contains('.')).then(|| region.to_owned())
 }
 
+/// The region that AWS' token service at an address wants requests signed for.
+fn region_of_sts(endpoint: &str) -> Option<String> {
+    let url = Url::parse(endpoint).ok()?;
+    let host = url.host_str()?;
+    let stem = AWS.iter().find_map(|suffix| host.strip_suffix(suffix))?;
+    let labels: Vec<&str> = stem.split('.').collect();
+    match labels.as_slice() {
+        ["sts"] if host.ends_with(AWS[0]) => Some("us-east-1".to_owned()),
+        // The latter is an endpoint of one's own network.
+        ["sts" | "sts-fips", region] | [.., "sts", region, "vpce"] => Some((*region).to_owned()),
+        _ => None,
+    }
+}
+
 fn keys(properties: &Properties) -> Result<Option<StaticKeys>> {
     let token = properties.secret(Setting::SessionToken);
     match (properties.secret(Setting::AccessKey), properties.secret(Setting::SecretKey)) {
@@ -275,7 +323,14 @@ fn keys(properties: &Properties) -> Result<Option<StaticKeys>> {
     }
 }
 
-fn role(properties: &Properties, ssl: bool, sts: String) -> Result<Option<Role>> {
+/// `sts` and `sts_region`: where it is asked for when nothing else is stated, and the region that is; `region` is the bucket's.
+fn role(
+    properties: &Properties,
+    ssl: bool,
+    sts: String,
+    sts_region: Option<String>,
+    region: &str,
+) -> Result<Option<Role>> {
     let Some(arn) = properties.text(Setting::RoleArn) else {
         return match properties.text(Setting::ExternalId) {
             Some(_) => Err(invalid(
@@ -298,6 +353,7 @@ fn role(properties: &Properties, ssl: bool, sts: String) -> Result<Option<Role>>
         arn: arn.to_owned(),
         external_id: properties.secret(Setting::ExternalId),
         session_name: properties.text(Setting::SessionName).unwrap_or("starsnap").to_owned(),
+        sts_region: sts_region.or_else(|| region_of_sts(&sts_endpoint)).unwrap_or_else(|| region.to_owned()),
         sts_endpoint,
     }))
 }
@@ -435,5 +491,52 @@ mod tests {
         let own = parse("b", &own).unwrap();
         assert!(!format!("{own:?}").contains("hidden"));
         assert_eq!(own.role.unwrap().sts_endpoint, "http://h:1");
+    }
+
+    #[test]
+    fn a_token_service_has_a_region_of_its_own() {
+        let service = |given: &[(&str, &str)]| {
+            let arn = ("aws.s3.iam_role_arn", "arn:aws:iam::1:role/r");
+            let store = ("aws.s3.endpoint", "s3.eu-west-3.amazonaws.com");
+            let role = parse("b", &[&[arn, store], given].concat()).unwrap().role.unwrap();
+            (role.sts_endpoint, role.sts_region)
+        };
+        let of = |endpoint: &str, region: &str| (format!("https://{endpoint}"), region.to_owned());
+        assert_eq!(service(&[]), of("sts.eu-west-3.amazonaws.com", "eu-west-3"));
+        let region = ("aws.s3.sts.region", "us-west-2");
+        assert_eq!(service(&[region]), of("sts.us-west-2.amazonaws.com", "us-west-2"));
+        for (endpoint, derived) in [
+            ("sts.amazonaws.com", "us-east-1"),
+            ("sts.eu-north-1.amazonaws.com", "eu-north-1"),
+            ("sts.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+            ("vpce-1-2.sts.eu-west-1.vpce.amazonaws.com", "eu-west-1"),
+            ("tokens.example", "eu-west-3"),
+        ] {
+            let stated = ("aws.s3.sts.endpoint", endpoint);
+            assert_eq!(service(&[stated]), of(endpoint, derived));
+            assert_eq!(service(&[stated, region]), of(endpoint, "us-west-2"));
+        }
+        let hadoop = ("fs.s3a.assumed.role.sts.endpoint.region", "us-west-2");
+        assert_eq!(service(&[("fs.s3a.assumed.role.sts.endpoint", "h"), hadoop]), of("h", "us-west-2"));
+    }
+
+    #[test]
+    fn whose_credentials_are_asked_for() {
+        let keys = [("aws.s3.access_key", "a"), ("aws.s3.secret_key", "b")];
+        let read = |name: &str, value: &str| {
+            let location = parse("b", &[keys[0], keys[1], (name, value)]).unwrap();
+            (location.asked, location.keys.is_some())
+        };
+        let any = "aws.s3.use_aws_sdk_default_behavior";
+        let web = "aws.s3.use_web_identity_token_file";
+        let instance = "aws.s3.use_instance_profile";
+        for name in [any, web, instance] {
+            assert_eq!(read(name, "false"), (Asked::Any, true), "{name}");
+            let error = parse("b", &[(name, "perhaps")]).unwrap_err();
+            assert!(error.to_string().contains(name), "{error}");
+        }
+        assert_eq!(read(any, "true"), (Asked::Any, false));
+        assert_eq!(read(web, "true").0, Asked::WebIdentity);
+        assert_eq!(read(instance, "TRUE").0, Asked::Instance);
     }
 }

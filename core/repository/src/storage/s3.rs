@@ -10,6 +10,9 @@ mod hollow;
 mod http;
 mod process;
 mod refusal;
+mod sender;
+mod sts;
+mod surroundings;
 
 pub(super) use refusal::Refusal;
 

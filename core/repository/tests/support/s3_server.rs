@@ -73,6 +73,10 @@ pub struct Server {
     sent: Mutex<Vec<Moved>>,
     /// Seconds until handed out sessions expire.
     pub session_seconds: AtomicU64,
+    /// With what status and code those are refused who ask for sessions.
+    pub refusing: Mutex<Option<(u16, &'static str)>>,
+    /// For which region the token service wants requests signed.
+    pub token_region: Mutex<&'static str>,
     impatient: AtomicBool,
 }
 
@@ -96,6 +100,8 @@ impl Server {
             taken: Mutex::default(),
             sent: Mutex::default(),
             session_seconds: AtomicU64::new(3600),
+            refusing: Mutex::default(),
+            token_region: Mutex::new(REGION),
             impatient: AtomicBool::new(false),
         });
         let listener = tokio::net::TcpListener::from_std(listener).unwrap();
@@ -289,6 +295,10 @@ impl Server {
     }
 
     fn answer(&self, request: &Request) -> Reply {
+        let sessions = request.path == "/" || request.path.starts_with("/latest/");
+        if let (true, Some((status, code))) = (sessions, *self.refusing.lock().unwrap()) {
+            return error(status, code, "Come back later.");
+        }
         if request.path.starts_with("/latest/") {
             return self.metadata(request);
         }
@@ -347,7 +357,8 @@ impl Server {
                 "The AWS Access Key Id you provided does not exist in our records.",
             ));
         };
-        if *region != REGION {
+        let expected = if *service == "sts" { *self.token_region.lock().unwrap() } else { REGION };
+        if *region != expected {
             let body = format!(
                 "<Error><Code>AuthorizationHeaderMalformed</Code><Message>the region '{region}' is wrong</Message><Region>{REGION}</Region></Error>"
             );

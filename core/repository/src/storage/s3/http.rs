@@ -5,7 +5,7 @@ use super::body::{Pieces, Sent};
 use super::credentials::Credentials;
 use super::gathered::Gathered;
 use super::hollow::{Hollow, without_leading_slashes};
-use super::refusal::{Refusal, element};
+use super::refusal::{Refusal, element, is_transient};
 use crate::error::ErrorKind;
 use crate::limiter::Limiter;
 use crate::location::{Patience, S3Location};
@@ -100,12 +100,21 @@ impl Transport {
             let failure = match outcome {
                 Attempt::Answered(answer, body) => return Ok((answer, body)),
                 // A session that ended early, or was replaced: once.
-                Attempt::Refused(refusal)
-                    if refusal.may_be_the_sessions_end && !renewed && self.credentials.renew().await =>
-                {
-                    tracing::debug!("the session is renewed after a refusal: {}", refusal.reason);
-                    renewed = true;
-                    continue;
+                Attempt::Refused(refusal) if refusal.may_be_the_sessions_end && !renewed => {
+                    match self.credentials.renew(begun).await {
+                        Ok(true) => {
+                            tracing::debug!("the session is renewed after a refusal: {}", refusal.reason);
+                            renewed = true;
+                            continue;
+                        }
+                        Ok(false) => return Err(refusal),
+                        // Whether that was the session's end is known when there is another.
+                        Err(none) if none.kind == ErrorKind::Unavailable => Refusal {
+                            reason: format!("{}; of another session, {}", refusal.reason, none.reason),
+                            ..none
+                        },
+                        Err(none) => return Err(none),
+                    }
                 }
                 Attempt::Refused(refusal) => return Err(refusal),
                 Attempt::Failed(failure) => failure,
@@ -146,6 +155,7 @@ impl Transport {
     async fn attempt(&self, parts: &Parts, body: &Bytes, sent: &Sent) -> Attempt {
         let signed = match self.signed(parts).await {
             Ok(signed) => signed,
+            Err(refusal) if refusal.kind == ErrorKind::Unavailable => return Attempt::Failed(refusal),
             Err(refusal) => return Attempt::Refused(refusal),
         };
         let session = signed.headers.contains_key("x-amz-security-token");
@@ -182,9 +192,8 @@ impl Transport {
                 refusal if refusal.code == "NoSuchBucket" => Attempt::Refused(refusal),
                 _ => Attempt::Answered(answer, received),
             },
-            408 | 429 | 500 | 502 | 503 | 504 => Attempt::Failed(refusal()),
             _ => match refusal() {
-                refusal if matches!(refusal.code.as_str(), "RequestTimeout" | "SlowDown" | "OperationAborted") => {
+                refusal if is_transient(answer.status, &refusal.code) => {
                     Attempt::Failed(Refusal { kind: ErrorKind::Unavailable, ..refusal })
                 }
                 refusal => Attempt::Refused(refusal),

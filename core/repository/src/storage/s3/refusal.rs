@@ -1,6 +1,7 @@
 //! What a store, or the way to it, said no with, in words that help.
 
 use crate::error::ErrorKind;
+use http::StatusCode;
 use http::response::Parts;
 
 /// Why a request failed for good.
@@ -105,7 +106,7 @@ impl Refusal {
             ("NotImplemented" | "MethodNotAllowed", _) => {
                 (Unsupported, "the store does not offer this operation".to_owned(), "")
             }
-            ("SlowDown" | "RequestLimitExceeded" | "TooManyRequests", _) | (_, 429) => {
+            _ if status == 429 || asks_for_patience(&code) => {
                 (Unavailable, "the store asks for fewer requests".to_owned(), "try again later or with fewer --workers")
             }
             (_, 500..) => (
@@ -129,6 +130,19 @@ impl Refusal {
         };
         Refusal { kind, reason: reason(&text), code, advice, may_be_the_sessions_end: false }
     }
+}
+
+/// Codes of services that are asked too much, or too early. Some come as 400.
+fn asks_for_patience(code: &str) -> bool {
+    let others = ["SlowDown", "RequestLimitExceeded", "TooManyRequests", "TooManyRequestsException"];
+    code.starts_with("Throttl") || others.contains(&code)
+}
+
+/// Whether the same request may be answered otherwise a little later.
+pub(super) fn is_transient(status: StatusCode, code: &str) -> bool {
+    matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
+        || asks_for_patience(code)
+        || matches!(code, "RequestTimeout" | "OperationAborted" | "IDPCommunicationError")
 }
 
 /// Text of the first element `name` of a small XML document, capped and without anything but plain text.
