@@ -195,10 +195,11 @@ impl Options {
             }
             _ if IGNORED.contains(&option) || IGNORED_PREFIXES.iter().any(|prefix| option.starts_with(prefix)) => {}
             _ if from == From::SloppyMount => {}
+            // Without its value, which may be a secret: this goes into the system's log.
             _ => {
                 return Err(format!(
                     "option `{}` is unknown; known are ro, allow_other, nonempty, no_rows, no_md5, repository_name=NAME, cache_dir=DIR, no_cache, memory=SIZE, cache=DIR, cache_size=SIZE, config=FILE, properties_file=FILE, property=NAME=VALUE",
-                    crate::output::printable(option)
+                    crate::output::printable(name)
                 ));
             }
         }
@@ -268,6 +269,16 @@ mod tests {
         assert!(parse("rw", From::Person).is_err());
         assert!(parse("uid=0", From::SloppyMount).is_ok());
         assert!(parse("exec", From::SloppyMount).is_err());
+    }
+
+    #[test]
+    fn values_of_unknown_options_are_not_repeated() {
+        let said = parse("username=u,password=s3cr3t", From::Mount).unwrap_err();
+        assert!(said.contains("`username` is unknown"), "{said}");
+        for option in ["password=s3cr3t", "allow_other=s3cr3t", "repository_name=,pass=s3cr3t=x"] {
+            let said = parse(option, From::Mount).unwrap_err();
+            assert!(said.contains("is unknown") && !said.contains("s3cr3t"), "{said}");
+        }
     }
 
     #[test]
