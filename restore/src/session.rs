@@ -22,6 +22,7 @@ use crate::statement::Statement;
 use serde::Serialize;
 use starsnap_repository::Repository;
 use starsnap_repository::cache::IndexCache;
+use starsnap_repository::reading::Reading;
 use statements::Job;
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -77,6 +78,8 @@ pub struct Setup {
     /// Holds databases; `SET warehouse = '…'` names another.
     pub warehouse: Option<PathBuf>,
     pub cache: Option<IndexCache>,
+    /// The memory and the caches to read with; none: the usual memory.
+    pub reading: Option<Reading>,
 }
 
 /// A session.
@@ -86,6 +89,7 @@ pub struct Session {
     jobs: Jobs,
     options: Options,
     cache: Option<IndexCache>,
+    reading: Option<Reading>,
     /// What USE said.
     database: Option<String>,
     warnings: Mutex<Warnings>,
@@ -108,6 +112,7 @@ impl Session {
             jobs: setup.jobs,
             options,
             cache: setup.cache,
+            reading: setup.reading,
             database: None,
             warnings: Mutex::default(),
         }
@@ -120,12 +125,23 @@ impl Session {
         self
     }
 
-    /// Runs one statement. Jobs tell `progress` how they get on, and stop when `cancel` says so.
+    /// Runs one statement. Jobs tell `progress` how they get on. When `cancel` says so, they stop, and other statements are given up.
     pub async fn run(&mut self, statement: &Statement, progress: Arc<dyn Progress>, cancel: Cancel) -> Result<Answer> {
-        let mut answer = self.answer(statement, progress, cancel).await?;
+        let is_job = matches!(statement, Statement::Backup { .. } | Statement::Restore { .. });
+        let stop = cancel.clone();
+        let answering = self.answer(statement, progress, cancel);
+        let mut answer = match is_job {
+            true => answering.await?,
+            false => unless(&stop, "the statement", answering).await?,
+        };
         let warnings = self.warnings.get_mut().unwrap_or_else(PoisonError::into_inner);
         answer.notes.splice(..0, std::mem::take(&mut warnings.new));
         Ok(answer)
+    }
+
+    /// Opens a repository for a job, which cannot be stopped yet.
+    async fn open_for(&self, registered: &Registered, cancel: &Cancel) -> Result<Repository> {
+        unless(cancel, &format!("opening repository {}", registered.name), self.open(registered)).await
     }
 
     /// Opens a repository, and keeps in mind what is wrong with it.
@@ -138,7 +154,10 @@ impl Session {
                 warnings.new.push(warning);
             }
         }
-        Ok(repository)
+        Ok(match &self.reading {
+            Some(reading) => repository.read_with(reading.clone()),
+            None => repository,
+        })
     }
 
     async fn answer(&mut self, statement: &Statement, progress: Arc<dyn Progress>, cancel: Cancel) -> Result<Answer> {
@@ -205,5 +224,78 @@ impl Session {
         })?;
         let stopped = self.jobs.cancel(kind, database, self.options.warehouse.as_deref()).await?;
         Ok(Answer::said(stopped))
+    }
+}
+
+/// What `work` gives, or `Interrupted` as soon as `cancel` says so: a store that does not answer is waited for no longer.
+async fn unless<T>(cancel: &Cancel, what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(RestoreError::interrupted(what)),
+        done = work => done,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use crate::progress::Silent;
+    use crate::statement::{Properties, parse};
+    use starsnap_repository::Location;
+    use starsnap_repository::reading::{LEAST_MEMORY, ReadOptions};
+
+    #[tokio::test]
+    async fn repositories_are_read_with_what_the_session_is_given() {
+        let dir = tempfile::tempdir().unwrap();
+        let location = dir.path().join("location");
+        starsnap_repository::writer::init(&Location::parse(location.to_str().unwrap()).unwrap(), "r").await.unwrap();
+        let registered = Registered::new("r", false, None, location.to_str().unwrap(), &Properties::default()).unwrap();
+        let reading = Reading::new(&ReadOptions { memory: LEAST_MEMORY, ..ReadOptions::default() }).unwrap();
+        let session = |reading| {
+            let (registry, jobs) = (Registry::at(dir.path().join("r.json")), Jobs::at(dir.path().join("jobs")));
+            Session::new(Setup { registry, jobs, warehouse: None, cache: None, reading })
+        };
+        let memory = async |session: Session| session.open(&registered).await.unwrap().reading().usage().memory;
+        assert_eq!(memory(session(Some(reading.clone()))).await, reading.usage().memory);
+        assert_ne!(memory(session(None)).await, reading.usage().memory);
+    }
+    #[tokio::test]
+    async fn what_waits_for_a_store_is_given_up_when_told() {
+        let dir = tempfile::tempdir().unwrap();
+        // It takes connections and never answers.
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let properties = [
+            ("aws.s3.endpoint", format!("http://{}", silent.local_addr().unwrap())),
+            ("aws.s3.access_key", "a".to_owned()),
+            ("aws.s3.secret_key", "b".to_owned()),
+        ];
+        let properties = Properties(properties.map(|(name, value)| (name.to_owned(), value)).to_vec());
+        let registry = Registry::at(dir.path().join("r.json"));
+        registry.add(Registered::new("r", false, None, "s3a://bucket/x", &properties).unwrap()).unwrap();
+        let (jobs, warehouse) = (Jobs::at(dir.path().join("jobs")), Some(dir.path().to_owned()));
+        let mut session = Session::new(Setup { registry, jobs, warehouse, cache: None, reading: None });
+        let properties: Vec<_> = properties.0.iter().map(|(name, value)| format!("'{name}' = '{value}'")).collect();
+        let create = format!(
+            "CREATE REPOSITORY n WITH BROKER ON LOCATION 's3a://bucket/y' PROPERTIES ({})",
+            properties.join(", ")
+        );
+        for text in [
+            create.as_str(),
+            "SHOW REPOSITORIES",
+            "SHOW SNAPSHOT ON r",
+            "BACKUP SNAPSHOT d.l TO r",
+            "RESTORE SNAPSHOT d.l FROM r PROPERTIES ('backup_timestamp' = '2024-08-14-16-20-31-129')",
+        ] {
+            let [statement] = <[_; 1]>::try_from(parse(text).unwrap()).unwrap();
+            let cancel = Cancel::default();
+            let told = async {
+                let connection = silent.accept().await.unwrap();
+                cancel.cancel();
+                connection
+            };
+            let (answer, _connection) = tokio::join!(session.run(&statement, Arc::new(Silent), cancel.clone()), told);
+            assert_eq!(answer.unwrap_err().kind, ErrorKind::Interrupted, "{text}");
+        }
     }
 }

@@ -42,6 +42,7 @@ impl World {
             jobs: Jobs::at(self.path("jobs")),
             warehouse: Some(self.path("warehouse")),
             cache: None,
+            reading: None,
         })
     }
 
@@ -481,8 +482,8 @@ async fn what_is_wrong_with_a_repository_is_said_once_in_a_session() {
 async fn a_session_without_a_warehouse_says_how_to_name_one() {
     let world = World::new();
     drop(world.genuine("sr35/hub", "hub_repo").await);
-    let setup = Setup { registry: world.registry(), jobs: Jobs::at(world.path("jobs")), warehouse: None, cache: None };
-    let mut session = Session::new(setup);
+    let (registry, jobs) = (world.registry(), Jobs::at(world.path("jobs")));
+    let mut session = Session::new(Setup { registry, jobs, warehouse: None, cache: None, reading: None });
     let text =
         "RESTORE SNAPSHOT sr_member_backup FROM hub_repo PROPERTIES ('backup_timestamp' = '2024-08-15-09-05-07-003')";
     let (kind, error) = refused(&mut session, text).await;

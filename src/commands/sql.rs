@@ -41,7 +41,8 @@ pub fn sql(args: SqlArgs, globals: &Globals) -> anyhow::Result<Outcome> {
 fn session(args: &SqlArgs, globals: &Globals) -> anyhow::Result<Session> {
     let registry = globals.config.as_ref().map_or_else(Registry::of_user, |file| Ok(Registry::at(file)))?;
     let (jobs, cache) = (Jobs::of_user()?, index_cache(globals));
-    let setup = Setup { registry, jobs, warehouse: args.warehouse.clone(), cache };
+    let reading = globals.reading.clone();
+    let setup = Setup { registry, jobs, warehouse: args.warehouse.clone(), cache, reading };
     Ok(Session::new(setup).using(args.database.clone()))
 }
 

@@ -1,7 +1,7 @@
 //! BACKUP and RESTORE: what the statements say, as the jobs want it.
 
 use super::jobs::{Kind, Record, State, absolute};
-use super::{Answer, Session, running};
+use super::{Answer, Session, running, unless};
 use crate::backup::{BackupOptions, backup_wanted, default_workers};
 use crate::error::{ErrorKind, RestoreError, Result};
 use crate::progress::{Cancel, Progress};
@@ -44,7 +44,7 @@ impl Session {
         }
         let database = self.known_database("back up", job)?;
         let warehouse = self.warehouse("back up", database)?;
-        let repository = self.open(&registered).await?;
+        let repository = self.open_for(&registered, &cancel).await?;
         let wanted = Wanted::of(job.selection, job.catalogs);
         let workers = self.options.upload_workers.unwrap_or_else(|| default_workers(&repository));
         let record = record(Kind::Backup, job, &properties, warehouse, database, "");
@@ -72,7 +72,9 @@ impl Session {
         let (properties, timestamp) = JobProperties::of_restore(job)?;
         // Said before anything is fetched.
         self.warehouse("restore", job.label)?;
-        let source = self.source(&registered, job.label, timestamp).await.map_err(|error| registered.clean(error))?;
+        let opening = self.source(&registered, job.label, timestamp);
+        let source = unless(&cancel, &format!("opening snapshot {}", job.label), opening).await;
+        let source = source.map_err(|error| registered.clean(error))?;
         let database = self.target(job, source.database())?;
         let warehouse = self.warehouse("restore", &database)?;
         let wanted = Wanted::of(job.selection, job.catalogs);
