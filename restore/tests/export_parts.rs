@@ -216,6 +216,44 @@ async fn a_split_export_goes_on_within_a_tablet() {
     }
 }
 
+/// As a run leaves them that was killed when it had written more, and smaller, parts.
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_that_a_run_does_not_write_over_are_not_published() {
+    let source = hub("sr_hub_full/sr_member");
+    let (all, _) = piped(options(&source).await).await;
+    for limit in [None, Some(all.len() as u64 - 1)] {
+        let mut one = options(&source).await;
+        (one.workers, one.limit, one.split) = (1, limit, Split::Rows(1));
+        let whole = tempfile::tempdir().unwrap();
+        done(run(one.clone(), Target::Directory(whole.path().into())).await);
+        let dir = tempfile::tempdir().unwrap();
+        let cancel = Cancel::default();
+        let stop = Arc::new(StopAfter(Mutex::new(2), cancel.clone()));
+        let report = export(one.clone(), Target::Directory(dir.path().into()), stop, cancel).await.unwrap();
+        assert_eq!(report.status, JobStatus::Interrupted, "{limit:?}");
+        let mut planted = 0;
+        for path in files(dir.path()).into_keys() {
+            if path.parent().is_some_and(|parent| parent.ends_with(".journals")) {
+                // Of the tablet, the first part counts, at most.
+                let journal = std::fs::read_to_string(&path).unwrap();
+                let first = journal.split_inclusive('\n').next().unwrap_or_default();
+                std::fs::write(&path, first.trim_start_matches("end\n")).unwrap();
+            } else if let Some(tablet) = path.to_str().unwrap().strip_suffix("00000.jsonl") {
+                for name in ["00040.jsonl", "100000.jsonl", "00041.jsonl.part"] {
+                    std::fs::write(format!("{tablet}{name}"), "{}\n").unwrap();
+                }
+                planted += 1;
+            }
+        }
+        assert!(planted > 0);
+        done(run(one, Target::Directory(dir.path().into())).await);
+        let below = |dir: &Path| -> BTreeMap<PathBuf, Vec<String>> {
+            files(dir).into_iter().map(|(path, lines)| (path.strip_prefix(dir).unwrap().to_owned(), lines)).collect()
+        };
+        assert_eq!(below(dir.path()), below(whole.path()), "{limit:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn shards_export_everything_once() {
     let source = hub("sr_hub_full");

@@ -72,11 +72,12 @@ fn tablets(
     let left = std::sync::Mutex::new(options.limit);
     let results = parallel(&units, workers, |(at, unit)| {
         let limit = left.lock().map_or(None, |left| *left);
+        let one = TabletParts { plan, content, at: *at, unit, limit, group_bytes, threads, staging, journals };
         if limit == Some(0) {
+            one.discard_from(0, options)?;
             job.advance(plan, *at, u64::MAX, &mut 0);
             return Ok(Written::default());
         }
-        let one = TabletParts { plan, content, at: *at, unit, limit, group_bytes, threads, staging, journals };
         let done = one.write(options, job)?;
         if let Ok(mut left) = left.lock() {
             *left = left.map(|left| left.saturating_sub(done.rows));

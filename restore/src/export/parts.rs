@@ -50,7 +50,7 @@ struct Part {
 impl TabletParts<'_> {
     /// Writes what an interrupted run has not finished.
     pub(super) fn write(&self, options: &ExportOptions, job: &Job<'_>) -> Result<Written> {
-        let journal_path = self.journals.join(self.at.to_string());
+        let journal_path = self.journal();
         // What a limit leaves to this tablet is not known beforehand, so that nothing can be taken up again.
         let known = if self.limit.is_some() { Known::default() } else { Known::read(&journal_path) };
         let known = self.confirmed(known, options);
@@ -60,6 +60,7 @@ impl TabletParts<'_> {
             job.advance(self.plan, self.at, u64::MAX, &mut 0);
             return Ok(done);
         }
+        self.discard_from(known.parts.len(), options)?;
         let mut journal = Journal::create(&journal_path, &known)?;
         let mut rows = self.content.rows(self.unit, options, job)?;
         let (mut pass, mut told, mut seen) = (known.rows(), 0, known.rows());
@@ -123,11 +124,52 @@ impl TabletParts<'_> {
         Known { whole: known.whole && parts.len() == all, parts }
     }
 
+    fn journal(&self) -> PathBuf {
+        self.journals.join(self.at.to_string())
+    }
+
+    /// Removes what an interrupted run has left from part `number` on: this run may end with fewer parts, and what is not written over would be
+    /// published beside them.
+    pub(super) fn discard_from(&self, number: usize, options: &ExportOptions) -> Result<()> {
+        // Without a journal, no run has begun with this tablet, and there is nothing to look for.
+        if self.journal().symlink_metadata().is_err() {
+            return Ok(());
+        }
+        let first = self.path(0, options);
+        let (Some(dir), Some(name)) = (first.parent(), first.file_name().and_then(|name| name.to_str())) else {
+            return Ok(());
+        };
+        let mark = number_mark(0);
+        let split = if options.split == Split::Tablet { None } else { name.rsplit_once(mark.as_str()) };
+        let entries = match std::fs::read_dir(dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(|error| RestoreError::io("read", dir, error))?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(|error| RestoreError::io("read", dir, error))?.file_name();
+            let Some(found) = entry.to_str().map(|entry| entry.strip_suffix(UNFINISHED).unwrap_or(entry)) else {
+                continue;
+            };
+            let of_number = match split {
+                None => (found == name).then_some(0),
+                Some((before, after)) => {
+                    let digits = found.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+                    digits.and_then(|digits| digits.strip_prefix('-')?.parse().ok())
+                }
+            };
+            if of_number.is_some_and(|found: usize| found >= number) {
+                let path = dir.join(&entry);
+                std::fs::remove_file(&path).map_err(|error| RestoreError::io("remove", &path, error))?;
+            }
+        }
+        Ok(())
+    }
+
     fn path(&self, number: usize, options: &ExportOptions) -> PathBuf {
         let extension = options.format.extension();
         self.staging.join(match options.split {
             Split::Tablet => format!("{}.{extension}", self.unit.path),
-            _ => format!("{}-{number:05}.{extension}", self.unit.path),
+            _ => format!("{}{}.{extension}", self.unit.path, number_mark(number)),
         })
     }
 
@@ -175,9 +217,17 @@ impl TabletParts<'_> {
     }
 }
 
+/// What tells a part of a tablet from the others.
+fn number_mark(number: usize) -> String {
+    format!("-{number:05}")
+}
+
+/// Stands behind the name of a part that is being written.
+const UNFINISHED: &str = ".part";
+
 fn unfinished(path: &Path) -> PathBuf {
     let mut name = path.file_name().map(std::ffi::OsStr::to_owned).unwrap_or_default();
-    name.push(".part");
+    name.push(UNFINISHED);
     path.with_file_name(name)
 }
 
