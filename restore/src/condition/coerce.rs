@@ -163,6 +163,8 @@ fn number(column: &Column, op: Op, digits: &str) -> Result<Filter> {
     };
     let kept = &fraction[..fraction.len().min(scale)];
     let exact = kept.len() == fraction.len();
+    // Zero has no sign; `negative` stays, as the digits that have no place may have been below it.
+    let minus = if negative && !(whole.is_empty() && kept.bytes().all(|digit| digit == b'0')) { "-" } else { "" };
     if !has_place(&column.ty, negative, whole, scale) {
         // Every value of the column is on the same side of it.
         let truth = match op {
@@ -184,7 +186,7 @@ fn number(column: &Column, op: Op, digits: &str) -> Result<Filter> {
         Op::Gt | Op::Ge => Op::Gt,
     };
     let whole = if whole.is_empty() { "0" } else { whole };
-    let mut value = format!("{}{whole}", if negative { "-" } else { "" });
+    let mut value = format!("{minus}{whole}");
     if !kept.is_empty() {
         value = format!("{value}.{kept}");
     }

@@ -104,7 +104,12 @@ fn numbers_without_a_place_in_the_column() {
     same("t <= 127", compare("t", Op::Le, "127"));
     same("d > 1.234", compare("d", Op::Gt, "1.23"));
     same("d = 1.2", compare("d", Op::Eq, "1.2"));
-    same("d < -.005", compare("d", Op::Lt, "-0.00"));
+    same("d < -.005", compare("d", Op::Lt, "0.00"));
+    same("b > -0.5", compare("b", Op::Ge, "0"));
+    same("b < -0.5", compare("b", Op::Lt, "0"));
+    same("b = -0", compare("b", Op::Eq, "0"));
+    same("b > -1", every("b", true));
+    same("i <= -0.0", compare("i", Op::Le, "0"));
     same("d = '1.50'", compare("d", Op::Eq, "1.5"));
     let double = |column: &str, op, value| Filter::CompareDouble { column: column.into(), op, value };
     same("dbl < 1.5", double("dbl", Op::Lt, 1.5));
