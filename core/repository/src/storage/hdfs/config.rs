@@ -16,6 +16,9 @@ const MAX_SUBSTITUTIONS: usize = 20;
 const MAX_VALUE: usize = 64 << 10;
 /// Where a NameNode listens unless the configuration says otherwise.
 const DEFAULT_PORT: u16 = 8020;
+const UMASK: &str = "fs.permissions.umask-mode";
+/// Longest time we wait for anything.
+const LONGEST: Duration = Duration::from_secs(3600);
 
 /// Values by name, trimmed.
 #[derive(Clone, Default)]
@@ -55,6 +58,12 @@ impl Config {
             config.0.insert(name.clone(), value.reveal().to_owned());
         }
         config.substitute();
+        // As in Hadoop, whoever only reads hears of it too.
+        if let Some(umask) = config.get(UMASK).map(str::to_owned) {
+            let odd = || Refusal::property(UMASK, "it is an octal umask such as 022, or a mode such as u=rwx,g=rx,o=");
+            let umask = octal(&umask).or_else(|| symbolic(&umask)).ok_or_else(odd)?;
+            config.set(UMASK, format!("{umask:03o}"));
+        }
         Ok(config)
     }
 
@@ -164,24 +173,41 @@ impl Config {
         }
     }
 
-    /// A time: milliseconds, or a number with a unit. Hadoop's 0, for ever, is no time that we wait.
+    /// How often: a whole number, taken as 1 at least and `most` at most.
+    pub(super) fn count(&self, name: &str, most: u64) -> Result<Option<u64>, Refusal> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        let odd = |_| Refusal::property(name, "it is a whole number");
+        value.parse::<u64>().map(|number| Some(number.clamp(1, most))).map_err(odd)
+    }
+
+    /// A time in Hadoop's words: milliseconds, or a number with a unit. Hadoop's 0 and less, for ever, is no time that we wait; anything else
+    /// is taken as a millisecond at least and an hour at most.
     pub(super) fn time(&self, name: &str) -> Result<Option<Duration>, Refusal> {
-        let Some(value) = self.get(name).filter(|value| *value != "0") else { return Ok(None) };
-        let split = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
-        let (number, unit) = value.split_at(split);
-        let scale = match unit.trim() {
-            "" | "ms" => Some(1),
-            "s" => Some(1_000),
-            "m" => Some(60_000),
+        let Some(value) = self.get(name) else { return Ok(None) };
+        let lower = value.to_ascii_lowercase();
+        let split = lower.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(lower.len());
+        let (number, unit) = lower.split_at(split);
+        let nanos = match unit {
+            "ns" => Some(1),
+            "us" => Some(1_000),
+            "" | "ms" => Some(1_000_000),
+            "s" => Some(1_000_000_000),
+            "m" => Some(60_000_000_000),
+            "h" => Some(3_600_000_000_000),
+            "d" => Some(86_400_000_000_000),
             _ => None,
         };
-        match scale.and_then(|scale| number.parse::<u64>().ok()?.checked_mul(scale)) {
-            Some(millis) if (1..=3_600_000).contains(&millis) => Ok(Some(Duration::from_millis(millis))),
-            _ => Err(Refusal::property(name, "it is a time such as 500ms, 20s or 1m, an hour at most")),
+        match nanos.and_then(|nanos: u64| Some((number.trim().parse::<i64>().ok()?, nanos))) {
+            Some((number, _)) if number <= 0 => Ok(None),
+            Some((number, nanos)) => {
+                let time = Duration::from_nanos(number.unsigned_abs().saturating_mul(nanos));
+                Ok(Some(time.clamp(Duration::from_millis(1), LONGEST)))
+            }
+            None => Err(Refusal::property(name, "it is a time such as 500ms, 20s, 1m or 1h")),
         }
     }
 
-    /// A size: bytes, or a number with k, m or g.
+    /// A size: bytes, or a number with k, m, g or t.
     pub(super) fn size(&self, name: &str) -> Result<Option<u64>, Refusal> {
         let Some(value) = self.get(name) else { return Ok(None) };
         let lower = value.to_ascii_lowercase();
@@ -192,6 +218,7 @@ impl Config {
             "k" => Some(1 << 10),
             "m" => Some(1 << 20),
             "g" => Some(1 << 30),
+            "t" => Some(1 << 40),
             _ => None,
         };
         match scale.and_then(|scale| number.parse::<u64>().ok()?.checked_mul(scale)) {
@@ -238,11 +265,48 @@ impl Config {
         self.get(name).unwrap_or_default().split(',').map(str::trim).filter(|item| !item.is_empty())
     }
 
-    /// What new files may not be: Hadoop's umask, in octal.
+    /// What new files may not be: Hadoop's umask.
     pub(super) fn umask(&self) -> u32 {
-        let given = self.get("fs.permissions.umask-mode").and_then(|text| u32::from_str_radix(text, 8).ok());
-        given.filter(|umask| *umask <= 0o777).unwrap_or(0o022)
+        self.get(UMASK).and_then(octal).unwrap_or(0o022)
     }
+}
+
+fn octal(umask: &str) -> Option<u32> {
+    u32::from_str_radix(umask, 8).ok().filter(|umask| *umask <= 0o777)
+}
+
+/// A umask in Hadoop's symbolic form, which states what new files may be: `u=rwx,g=rx,o=` is 027. Of several clauses about the same class the
+/// last one counts, and `a` beside other letters means nothing, as in Hadoop's `UmaskParser`.
+fn symbolic(umask: &str) -> Option<u32> {
+    let mut mode = [0; 3];
+    let clauses = umask.split(',').enumerate().map(|(at, clause)| (at, clause.trim()));
+    for (_, clause) in clauses.filter(|(at, clause)| *at == 0 || !clause.is_empty()) {
+        let (classes, rest) = clause.split_at(clause.find(['=', '+', '-'])?);
+        let permissions = rest.trim_start_matches(['=', '+', '-']);
+        let (operators, _) = rest.split_at(rest.len() - permissions.len());
+        let mut bits = 0;
+        for permission in permissions.chars() {
+            bits |= match permission {
+                'r' => 4,
+                'w' => 2,
+                'x' => 1,
+                _ => return None,
+            };
+        }
+        // Nothing may be before the first clause, so that taking away leaves nothing, and adding is setting.
+        let bits = if operators.ends_with('-') { 0 } else { bits };
+        if !classes.chars().all(|class| "ugoa".contains(class)) {
+            return None;
+        }
+        let everybody = classes.chars().all(|class| class == 'a');
+        for (class, mode) in ['u', 'g', 'o'].into_iter().zip(&mut mode) {
+            if everybody || classes.contains(class) {
+                *mode = bits;
+            }
+        }
+    }
+    let [user, group, others] = mode;
+    Some(!(user << 6 | group << 3 | others) & 0o777)
 }
 
 pub(super) const HA: &str = "give `dfs.ha.namenodes.NAMESERVICE` and a `dfs.namenode.rpc-address.NAMESERVICE.ID` for each, or set HADOOP_CONF_DIR to the directory of the cluster's hdfs-site.xml";
@@ -347,11 +411,73 @@ mod tests {
     }
 
     #[test]
+    fn umasks_as_hadoop_reads_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let umask = |text: &str| {
+            let mut location = location("c", Some(1));
+            location.resources = vec![dir.path().to_owned()];
+            location.hadoop.insert(UMASK.to_owned(), Secret::new(text.to_owned()));
+            Config::load(&location).map(|config| config.umask())
+        };
+        for (text, expected) in [
+            ("", 0o022),
+            ("077", 0o077),
+            ("0027", 0o027),
+            ("+022", 0o022),
+            ("u=rwx,g=,o=", 0o077),
+            ("u=rwx,g=rx,o=", 0o027),
+            (" u=rwx , g=rx,o=r ", 0o023),
+            ("a=rwx", 0),
+            ("=rx", 0o222),
+            ("a=rwx,o-rwx", 0o007),
+            ("u+rw", 0o177),
+            ("ua=rwx", 0o077),
+            ("ug=rwx,o=rx", 0o002),
+            ("go-w", 0o777),
+            ("u=rwx,,g=r,", 0o037),
+        ] {
+            assert_eq!(umask(text).unwrap(), expected, "{text}");
+        }
+        for bad in ["u", "rwx", "u=rwX", ",", "u=rwx g=", "z=r", "1777", "-22", "9", "u =r", "07x"] {
+            let refusal = umask(bad).unwrap_err();
+            assert!(refusal.kind == ErrorKind::Invalid && refusal.reason.contains(UMASK), "{bad}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn times_and_counts_of_a_clusters_own_files() {
+        let time = |text: &str| config(&[("t", text)]).time("t");
+        for (text, millis) in [
+            ("20s", 20_000),
+            ("250", 250),
+            ("5 MS", 5),
+            ("2m", 120_000),
+            ("1h", 3_600_000),
+            ("1d", 3_600_000),
+            ("9223372036854775807d", 3_600_000),
+            ("7200000", 3_600_000),
+            ("1500us", 1),
+            ("3ns", 1),
+        ] {
+            let expected = Duration::from_millis(millis);
+            assert_eq!(time(text).unwrap().map(|time| time.as_millis()), Some(expected.as_millis()), "{text}");
+        }
+        for forever in ["0", "-1", "0s"] {
+            assert_eq!(time(forever).unwrap(), None, "{forever}");
+        }
+        for bad in ["x", "s", "1w", "1.5s", "2m5", "99999999999999999999s"] {
+            assert!(time(bad).unwrap_err().reason.contains("`t`"), "{bad}");
+        }
+        let count = |text: &str| config(&[("n", text)]).count("n", 100).map_err(|refusal| refusal.reason);
+        assert_eq!((count("0"), count("15"), count("1000")), (Ok(Some(1)), Ok(Some(15)), Ok(Some(100))));
+        assert_eq!(count(""), Ok(None));
+        assert!(count("-1").is_err() && count("x").is_err());
+    }
+
+    #[test]
     fn values() {
-        let config =
-            config(&[("t", "20s"), ("z", "0"), ("n", "3"), ("s", "128m"), ("bad", "x"), (AUTHENTICATION, "none")]);
-        assert_eq!(config.time("t").unwrap(), Some(Duration::from_secs(20)));
-        assert_eq!((config.time("z").unwrap(), config.time("none").unwrap()), (None, None));
+        let config = config(&[("n", "3"), ("s", "128m"), ("bad", "x"), (AUTHENTICATION, "none")]);
+        assert_eq!(config.time("none").unwrap(), None);
         assert_eq!(config.number("n", 5).unwrap(), Some(3));
         assert_eq!(config.size("s").unwrap(), Some(128 << 20));
         assert!(config.number("n", 2).is_err() && config.time("bad").is_err() && config.size("bad").is_err());

@@ -26,7 +26,7 @@ pub(super) struct Patience {
 impl Patience {
     pub(super) fn of(config: &Config) -> Result<Patience, Refusal> {
         let time = |name: &str, usual: Duration| Ok::<_, Refusal>(config.time(name)?.unwrap_or(usual));
-        let attempts = config.number("dfs.client.failover.max.attempts", 100)?.and_then(|n| u32::try_from(n).ok());
+        let attempts = config.count("dfs.client.failover.max.attempts", 100)?.and_then(|n| u32::try_from(n).ok());
         Ok(Patience {
             connect: time("ipc.client.connect.timeout", Duration::from_secs(10))?,
             answer: time("ipc.client.rpc-timeout.ms", Duration::from_secs(30))?,
