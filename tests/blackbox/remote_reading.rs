@@ -116,3 +116,37 @@ fn a_mount_that_checks_no_md5_gives_what_is_stored() {
         }
     }
 }
+
+/// What a damaged object left on disk is not believed of it once it is repaired, nor of another with the same md5, nor by who verifies.
+#[test]
+fn what_is_kept_on_disk_does_not_outlive_the_damage() {
+    let (world, store) = (World::new(), Store::holding(&genuine::one("sr35/hub").location(), "backup/hub"));
+    let largest = |key: &String| {
+        (key.contains("/__ss_sr_hub_full/") && key.contains(".dat."), store.server.get(key).map(|bytes| bytes.len()))
+    };
+    let key = store.server.keys().into_iter().max_by_key(largest).unwrap();
+    let right = store.server.get(&key).unwrap();
+    let mut wrong = right.clone();
+    // In its first page, which every reader of rows reads.
+    wrong[10] ^= 1;
+    let file = store.properties_file(&world, "p", &[]);
+    let cache = world.path("cache");
+    let given = ["--cache", text(&cache), "--cache-size", "64MiB", "--no-cache", "--properties-file", &file];
+    let run = |args: &[&str]| world.run(given.iter().chain(args).copied());
+    let warehouse = world.path("warehouse");
+    let restore = ["restore", URL, "sr_hub_full", "--warehouse", text(&warehouse)];
+    let export = |to: &str| {
+        let to = world.path(to);
+        run(&["export", &format!("{URL}/sr_hub_full"), "--format", "csv", "--to", text(&to)])
+    };
+    store.server.put(&key, &wrong);
+    run(&restore).code(3);
+    export("damaged").code(3);
+    store.server.put(&key, &right);
+    run(&restore).ok();
+    export("repaired").ok();
+    // Now all of it is on disk, and right: that says nothing of what is stored.
+    run(&["verify", URL, "sr_hub_full"]).ok();
+    store.server.put(&key, &wrong);
+    run(&["verify", URL, "sr_hub_full", "--md5"]).code(3);
+}
