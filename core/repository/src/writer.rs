@@ -195,10 +195,21 @@ impl SnapshotWriter {
         let storage = self.repository.storage();
         match storage.copy(&from, path).await {
             Ok(()) => {}
-            // Dropped since it was listed, or not readable for us: the bytes are at hand.
+            // Dropped since it was listed, not readable for us, or too much for the store, which may take longer to copy a file than
+            // anybody waits in silence: the bytes are at hand. A store that is gone says so when they are sent.
             Err(error)
-                if matches!(error.kind, ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::Damaged) =>
+                if matches!(
+                    error.kind,
+                    ErrorKind::NotFound
+                        | ErrorKind::PermissionDenied
+                        | ErrorKind::Damaged
+                        | ErrorKind::Unavailable
+                        | ErrorKind::Unsupported
+                ) =>
             {
+                if error.kind == ErrorKind::Unavailable {
+                    stored.note_too_long(size);
+                }
                 tracing::warn!("{error}");
                 return Ok(false);
             }

@@ -6,22 +6,27 @@ use crate::repository::content::tablet_file;
 use crate::repository::{CONTENT, LABEL_PREFIX, Repository};
 use crate::storage::EntryKind;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Of more files the first are enough: what is not found is sent.
 const MOST: usize = 2_000_000;
+/// Smaller files fail to be copied for other reasons than their size.
+const LARGE: u64 = 64 << 20;
 
 /// Files of complete snapshots, by md5 and size.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct StoredFiles {
     /// Label's place in `labels`, and path below its content without the md5.
     files: HashMap<(Md5, u64), (u32, Box<str>)>,
     labels: Vec<String>,
+    /// The size from which on the store took too long to copy a file.
+    too_long: AtomicU64,
 }
 
 impl StoredFiles {
     /// Lists all complete snapshots but `except`. One that cannot be listed is passed over: this only saves work.
     pub(super) async fn of(repository: &Repository, except: &str) -> Result<StoredFiles> {
-        let mut stored = StoredFiles::default();
+        let mut stored = StoredFiles { files: HashMap::new(), labels: Vec::new(), too_long: AtomicU64::new(u64::MAX) };
         let labels = repository.labels().await?;
         for label in labels.iter().filter(|label| !label.timestamps.is_empty() && label.name != except) {
             let content = repository.path(&format!("{LABEL_PREFIX}{}/{CONTENT}", label.name));
@@ -50,8 +55,18 @@ impl StoredFiles {
         Ok(stored)
     }
 
-    /// Path of a file with that name, md5 and size.
+    /// The store took too long to copy a file of that size. A larger one is not tried then: each would be waited for as long.
+    pub(super) fn note_too_long(&self, size: u64) {
+        if size >= LARGE {
+            self.too_long.fetch_min(size, Ordering::Relaxed);
+        }
+    }
+
+    /// Path of a file with that name, md5 and size, where it is worth while to have it copied.
     pub(super) fn path(&self, name: &str, md5: Md5, size: u64) -> Option<String> {
+        if size >= self.too_long.load(Ordering::Relaxed) {
+            return None;
+        }
         let (label, base) = self.files.get(&(md5, size))?;
         let found = base.rsplit('/').next()?;
         let content = self.labels.get(usize::try_from(*label).ok()?)?;

@@ -78,6 +78,8 @@ pub struct Server {
     /// For which region the token service wants requests signed.
     pub token_region: Mutex<&'static str>,
     impatient: AtomicBool,
+    /// Milliseconds that a copy takes, in which nothing is sent.
+    pub copying: AtomicU64,
 }
 
 impl Server {
@@ -103,6 +105,7 @@ impl Server {
             refusing: Mutex::default(),
             token_region: Mutex::new(REGION),
             impatient: AtomicBool::new(false),
+            copying: AtomicU64::new(0),
         });
         let listener = tokio::net::TcpListener::from_std(listener).unwrap();
         let serving = Arc::clone(&server);
@@ -248,6 +251,9 @@ impl Server {
             let metadata = request.path.starts_with("/latest/");
             let fault = if metadata || request.path == "/" { None } else { self.fault() };
             self.state().requests.push(format!("{} {}?{}", request.method, request.path, request.query));
+            if request.headers.contains_key("x-amz-copy-source") {
+                tokio::time::sleep(Duration::from_millis(self.copying.load(Ordering::Relaxed))).await;
+            }
             let reply = match fault {
                 Some(Fault::Reset) => {
                     stream.set_zero_linger()?;

@@ -163,11 +163,14 @@ impl Transport {
         if !body.is_empty() {
             request = request.body(reqwest::Body::wrap(Pieces::new(body.clone(), self.uploads.clone(), sent.clone())));
         }
-        let (answer, received) = match exchange(request, self.patience.idle, sent).await {
+        // Some stores send nothing while they copy.
+        let copies = parts.headers.contains_key("x-amz-copy-source");
+        let idle = if copies { self.patience.request.max(self.patience.idle) } else { self.patience.idle };
+        let (answer, received) = match exchange(request, idle, sent).await {
             Ok(done) => done,
             Err(Received::Error(error)) => return unreachable(&self.endpoint, &parts.uri, &error),
             Err(Received::Idle) => {
-                let reason = format!("{} sent nothing for {:?}", self.endpoint, self.patience.idle);
+                let reason = format!("{} sent nothing for {idle:?}", self.endpoint);
                 let advice = "check the network and the store; try again";
                 return Attempt::Failed(Refusal::new(ErrorKind::Unavailable, reason, advice));
             }

@@ -22,7 +22,7 @@ const KEYS_REFUSED: [&str; 7] = [
     "InvalidToken",
     "RequestTimeTooSkewed",
 ];
-const LOOK: &str = "check `aws.s3.sts.endpoint` and the network";
+const LOOK: &str = "check `aws.s3.sts_endpoint` and the network";
 
 /// A role, and who is asked for it.
 pub(super) struct TokenService {
