@@ -23,6 +23,9 @@ const SECRET: &[&str] = &[
     "auth_string",
     "passphrase",
     "jaas",
+    // What a role's owner agreed with its user: whoever knows it may assume the role for another.
+    "external_id",
+    "external.id",
 ];
 
 /// Names that hold such a part by chance, and are no secrets; a keytab's path must be seen by whoever looks why it cannot be used.
@@ -90,6 +93,9 @@ mod tests {
             "gcp.gcs.service_account_private_key",
             "azure.blob.sas_token",
             "iceberg.catalog.oauth2.credential",
+            "aws.s3.external_id",
+            "aws.glue.external_id",
+            "fs.s3a.assumed.role.external.id",
         ] {
             assert!(is_secret(secret), "{secret}");
         }
