@@ -6,6 +6,8 @@ mod shared;
 pub use added::AddedColumn;
 pub use shared::UniqueIds;
 
+use std::collections::{HashMap, HashSet};
+
 use crate::error::{Result, TabletError, Within};
 use crate::proto::tablet::{ColumnPb, TabletSchemaPb};
 
@@ -309,9 +311,8 @@ impl TabletSchema {
         });
         // Of an index of a kind that is not known, anything may be said.
         let other = pb.table_indices.iter().filter(|i| !matches!(i.index_type, Some(INDEX_BITMAP | INDEX_GIN)));
-        for id in other.flat_map(|index| &index.col_unique_id) {
-            columns.iter_mut().filter(|c| c.unique_id == *id).for_each(|c| c.has_ngram_filter = true);
-        }
+        let indexed: HashSet<i32> = other.flat_map(|index| &index.col_unique_id).copied().collect();
+        columns.iter_mut().for_each(|c| c.has_ngram_filter = indexed.contains(&c.unique_id));
         let sort_key = sort_key(pb, &columns)?;
         Ok(TabletSchema {
             id: pb.id.unwrap_or(-1),
@@ -346,7 +347,11 @@ impl TabletSchema {
 fn sort_key(pb: &TabletSchemaPb, columns: &[Column]) -> Result<Vec<usize>> {
     let missing = |what: &str, id: u32| TabletError::damaged(format!("sort key {what} {id} is not in the schema"));
     if !pb.sort_key_unique_ids.is_empty() {
-        let find = |id: u32| columns.iter().position(|c| i64::from(c.unique_id) == i64::from(id));
+        let mut places = HashMap::with_capacity(columns.len());
+        for (at, column) in columns.iter().enumerate() {
+            places.entry(i64::from(column.unique_id)).or_insert(at);
+        }
+        let find = |id: u32| places.get(&i64::from(id)).copied();
         return pb.sort_key_unique_ids.iter().map(|&id| find(id).ok_or_else(|| missing("column id", id))).collect();
     }
     if !pb.sort_key_idxes.is_empty() {
