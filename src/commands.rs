@@ -6,6 +6,7 @@ mod drop;
 mod export;
 mod generate;
 mod head;
+mod hidden;
 mod init;
 mod inspect;
 mod ls;

@@ -1,36 +1,35 @@
 //! `--property` and `--properties-file`: what CREATE REPOSITORY says under PROPERTIES, for a location that is not registered.
 
+use super::hidden::{HIDDEN, Hidden};
 use crate::cli::Globals;
-use crate::logging;
 use anyhow::Context as _;
 use starsnap_restore::statement::Properties;
 use starsnap_restore::{ErrorKind, RestoreError};
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{Read as _, Seek as _, Write as _};
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::io::Read as _;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::MetadataExt as _;
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 
 /// Far more than all properties need.
 const LIMIT: u64 = 64 << 10;
-/// Stands in the command line for a value that was taken out of it.
-const HIDDEN: &str = "***";
-/// Names the file descriptor from which what was taken out is then read.
-const DESCRIPTOR: &str = "STARSNAP_PROPERTIES_FD";
+const COMMAND_LINE: Hidden = Hidden {
+    name: "properties",
+    variable: "STARSNAP_PROPERTIES_FD",
+    better: "a file of mode 600 and --properties-file keep them",
+};
 
 /// Takes the options into `globals.properties`. Secrets in the command line are taken out of it: the program starts again in the same
 /// process, with them in memory.
 pub fn load(globals: &mut Globals) -> anyhow::Result<()> {
     let mut given = globals.given_properties.clone();
     if given.iter().any(|property| is_hidden(property))
-        && let Some(descriptor) = std::env::var(DESCRIPTOR).ok().and_then(|text| text.parse::<i32>().ok())
+        && let Some(taken_out) = COMMAND_LINE.taken_out().context(FAILED)?
     {
-        given = taken_out(descriptor)?;
+        given = taken_out.split('\0').map(str::to_owned).collect();
     } else if given.iter().any(|property| is_secret(property)) {
-        return hide(&given, globals);
+        return Err(hide(&given, globals));
     }
     let file = globals.properties_file.clone();
     add(globals, &given, file.as_deref())
@@ -110,41 +109,16 @@ fn parse(text: &str) -> Result<Vec<(String, String)>, usize> {
 const FAILED: &str = "cannot take secrets out of the command line: give them in a file, with --properties-file";
 
 /// Runs this program again with the secrets in memory. Returns only when that fails.
-fn hide(given: &[String], globals: &Globals) -> anyhow::Result<()> {
-    if !globals.quiet {
-        logging::line(
-            "starsnap: warning: other users could see the secrets in the command line for a moment: a file of mode 600 and --properties-file keep them",
-        );
-    }
-    // Inherited by what runs next, which is this program, and closed by it.
-    let memory = rustix::fs::memfd_create("properties", rustix::fs::MemfdFlags::empty()).context(FAILED)?;
-    let mut memory = File::from(memory);
-    // A value may hold line ends; a zero byte it cannot.
-    memory.write_all(given.join("\0").as_bytes()).context(FAILED)?;
-    memory.rewind().context(FAILED)?;
+fn hide(given: &[String], globals: &Globals) -> anyhow::Error {
     let secrets: Vec<&String> = given.iter().filter(|property| is_secret(property)).collect();
-    let mut args = std::env::args_os();
-    let program = args.next().unwrap_or_default();
-    let args = args.map(|arg| {
+    let without = |arg: OsString| {
         let found = secrets.iter().find_map(|secret| Some((secret, arg.as_bytes().strip_suffix(secret.as_bytes())?)));
         let Some((secret, before)) = found else { return arg };
         let name = secret.split_once('=').map_or("", |(name, _)| name);
         OsString::from_vec([before, name.as_bytes(), b"=", HIDDEN.as_bytes()].concat())
-    });
-    let mut again = std::process::Command::new("/proc/self/exe");
-    let error = again.arg0(program).args(args).env(DESCRIPTOR, memory.as_raw_fd().to_string()).exec();
-    Err(error).context(FAILED)
-}
-
-/// What [`hide`] has put into memory; the descriptor is closed, as programs that are started from here must not have it.
-fn taken_out(descriptor: i32) -> anyhow::Result<Vec<String>> {
-    let name = std::fs::read_link(format!("/proc/self/fd/{descriptor}")).context(FAILED)?;
-    anyhow::ensure!(name.to_string_lossy().starts_with("/memfd:properties"), FAILED);
-    // SAFETY: it is the descriptor that this program left open when it started itself again, and nothing else here knows of it.
-    let mut memory = File::from(unsafe { OwnedFd::from_raw_fd(descriptor) });
-    let mut text = String::new();
-    memory.read_to_string(&mut text).context(FAILED)?;
-    Ok(text.split('\0').map(str::to_owned).collect())
+    };
+    // A value may hold line ends; a zero byte it cannot.
+    anyhow::Error::new(COMMAND_LINE.hide(given.join("\0").as_bytes(), without, globals.quiet)).context(FAILED)
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 /// Runs statements: all are parsed before the first one runs, and the first that fails is the last.
 pub fn sql(args: SqlArgs, globals: &Globals) -> anyhow::Result<Outcome> {
     let (name, text) = match (&args.execute, &args.file) {
-        (Some(text), _) => (None, secret::hidden(text)?),
+        (Some(text), _) => (None, secret::hidden(text, globals.quiet)?),
         (None, Some(file)) if file.as_os_str() != "-" => (Some(file.display().to_string()), read(file)?),
         (None, None) if std::io::stdin().is_terminal() => {
             return wait(prompt::prompt(session(&args, globals)?, globals));

@@ -167,6 +167,12 @@ fn the_manuals_statements_from_create_to_drop() {
     assert_secrets_are_kept(&world, &said.iter().collect::<Vec<_>>());
 }
 
+/// Files without a name that the process has open.
+fn open_memory(proc: &Path) -> Vec<PathBuf> {
+    let open = fs::read_dir(proc.join("fd")).unwrap().filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+    open.filter(|target| target.to_string_lossy().contains("memfd")).collect()
+}
+
 #[test]
 fn secrets_do_not_stay_in_the_command_line() {
     let world = World::new();
@@ -184,10 +190,34 @@ fn secrets_do_not_stay_in_the_command_line() {
     let seen = String::from_utf8_lossy(&seen).into_owned();
     assert!(seen.contains("sql\0-q\0-e\0***"), "{seen:?}");
     assert!(SECRETS.iter().all(|secret| !seen.contains(secret)), "{seen:?}");
+    let open = open_memory(&proc);
+    assert!(open.is_empty(), "programs that are started would have it: {open:?}");
     drop(lock);
     let ran = Ran::wait(child).ok();
-    assert_eq!(ran.stdout, "");
+    assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("", ""));
     assert_secrets_are_kept(&world, &[&ran]);
+    let ran = world.run(["sql", "-e", &create(&location).replace("test_repo", "loud")]).ok();
+    assert_secrets_are_kept(&world, &[&ran.says("other users could see the secrets").says("standard input")]);
+}
+
+#[test]
+fn one_signal_ends_a_statement_that_waits_for_a_store() {
+    let world = World::new();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let text = format!(
+        "CREATE REPOSITORY r WITH BROKER ON LOCATION 's3a://bucket/x' PROPERTIES ('aws.s3.endpoint' = 'http://{}', 'aws.s3.access_key' = 'a', 'aws.s3.secret_key' = 'b'); SHOW REPOSITORIES",
+        silent.local_addr().unwrap()
+    );
+    let file = world.path("create.sql");
+    fs::write(&file, text).unwrap();
+    let mut command = world.command();
+    command.args(["sql", file.to_str().unwrap()]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    let connection = silent.accept().unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).unwrap();
+    Ran::wait(child).code(130).says("create.sql, line 1, column 1").says("interrupted");
+    drop(connection);
+    assert!(!registry(&world).exists());
 }
 
 #[test]

@@ -1,16 +1,16 @@
 //! Which statements hold secrets, and how they get out of the command line that all users of the host can see.
 
+use crate::commands::hidden::{HIDDEN, Hidden};
 use anyhow::Context as _;
 use starsnap_restore::statement::{self, Statement};
-use std::io::Write as _;
-use std::os::fd::AsRawFd as _;
+use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::os::unix::process::CommandExt as _;
 
-/// Stands in the command line for statements that were taken out of it.
-const HIDDEN: &str = "***";
-/// Names the file descriptor from which they are then read.
-const DESCRIPTOR: &str = "STARSNAP_SQL_FD";
+const COMMAND_LINE: Hidden = Hidden {
+    name: "statements",
+    variable: "STARSNAP_SQL_FD",
+    better: "give statements with secrets in a file of mode 600, or on standard input",
+};
 
 /// True when `text` holds a secret, or may: what cannot be parsed and has a string or PROPERTIES in it.
 pub fn is_secret(text: &str) -> bool {
@@ -28,30 +28,21 @@ fn has_commented_properties(text: &str, statements: &[Statement]) -> bool {
 
 /// The statements of `-e`. Those with a secret are taken out of the command line: the program starts again in the same process, with
 /// the statements in memory.
-pub fn hidden(text: &str) -> anyhow::Result<String> {
+pub fn hidden(text: &str, quiet: bool) -> anyhow::Result<String> {
+    const FAILED: &str = "cannot take the statements, which hold secrets, out of the command line: give them in a file or on standard input";
     if text == HIDDEN
-        && let Some(descriptor) = std::env::var(DESCRIPTOR).ok().and_then(|text| text.parse::<u32>().ok())
+        && let Some(taken_out) = COMMAND_LINE.taken_out().context(FAILED)?
     {
-        let path = format!("/proc/self/fd/{descriptor}");
-        return super::read(path.as_ref());
+        return Ok(taken_out);
     }
     if !is_secret(text) {
         return Ok(text.to_owned());
     }
-    let failed = "cannot take the statements, which hold secrets, out of the command line: give them in a file or on standard input";
-    // Inherited by what runs next, which is this program and nothing else.
-    let memory = rustix::fs::memfd_create("statements", rustix::fs::MemfdFlags::empty()).context(failed)?;
-    let mut memory = std::fs::File::from(memory);
-    memory.write_all(text.as_bytes()).context(failed)?;
-    let mut args = std::env::args_os();
-    let program = args.next().unwrap_or_default();
-    let args = args.map(|arg| match arg.as_bytes().strip_suffix(text.as_bytes()) {
-        Some(before) => std::ffi::OsString::from_vec([before, HIDDEN.as_bytes()].concat()),
+    let without = |arg: OsString| match arg.as_bytes().strip_suffix(text.as_bytes()) {
+        Some(before) => OsString::from_vec([before, HIDDEN.as_bytes()].concat()),
         None => arg,
-    });
-    let mut again = std::process::Command::new("/proc/self/exe");
-    let error = again.arg0(program).args(args).env(DESCRIPTOR, memory.as_raw_fd().to_string()).exec();
-    Err(error).context(failed)
+    };
+    Err(COMMAND_LINE.hide(text.as_bytes(), without, quiet)).context(FAILED)
 }
 
 #[cfg(test)]
