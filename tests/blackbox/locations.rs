@@ -179,10 +179,15 @@ fn secrets_leave_the_command_line() {
     let mut args = store.bare_arguments();
     args.extend(["--property".to_owned(), format!("aws.s3.access_key={ACCESS}")]);
     args.push(format!("--property=aws.s3.secret_key={SECRET}"));
-    let mut command = world.command();
+    // Where core dumps are usual.
+    let mut command = world.environment(Command::new("sh"));
+    command.args(["-c", "ulimit -S -c \"$(ulimit -H -c)\"; exec \"$@\"", "sh", crate::common::binary()]);
     command.args(["mount", "-f", URL, point.to_str().unwrap()]).args(&args);
     let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     eventually("it is mounted", 60, || is_mounted(&point));
+    let limits = fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+    let core = limits.lines().find_map(|line| line.strip_prefix("Max core file size")).unwrap();
+    assert!(matches!(core.split_whitespace().next(), Some("0" | "1")), "its core dumps would hold secrets: {core}");
     assert!(point.join("sr_hub_full").is_dir());
     let lines = command_lines(point.to_str().unwrap());
     assert!(lines.iter().any(|line| line.contains("aws.s3.secret_key=***")), "{lines:?}");
