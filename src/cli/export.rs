@@ -61,7 +61,7 @@ pub struct ExportArgs {
     /// LARGEINT in Parquet and Arrow: decimal128 is refused where a value has 39 digits
     #[arg(long, value_enum, default_value_t = LargeInt::Decimal128, help_heading = "Parquet and Arrow")]
     pub largeint: LargeInt,
-    /// CHAR and VARCHAR in Parquet and Arrow: utf8 is refused where a value is none, lossy puts U+FFFD there
+    /// CHAR, VARCHAR and JSON in Parquet and Arrow: utf8 is refused where a value is none, lossy puts U+FFFD there
     #[arg(long, value_enum, default_value_t = Text::Utf8, help_heading = "Parquet and Arrow")]
     pub text: Text,
 }
