@@ -61,6 +61,11 @@ pub trait Storage: Send + Sync + std::fmt::Debug {
         self.describe()
     }
 
+    /// What the user must know of how it is reached: something that was asked for and is not done. Known once something was read.
+    fn note(&self) -> Option<String> {
+        None
+    }
+
     /// Entries directly below `dir`, in no particular order. `NotFound` when there is no such directory.
     async fn list(&self, dir: &str) -> Result<Vec<Entry>>;
 

@@ -46,6 +46,10 @@ impl Storage for Limited {
         self.inner.identity()
     }
 
+    fn note(&self) -> Option<String> {
+        self.inner.note()
+    }
+
     async fn list(&self, dir: &str) -> Result<Vec<Entry>> {
         self.inner.list(dir).await
     }

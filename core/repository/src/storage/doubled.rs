@@ -58,6 +58,10 @@ impl Storage for Doubled {
         self.plain.identity()
     }
 
+    fn note(&self) -> Option<String> {
+        self.plain.note()
+    }
+
     fn limiting_uploads(&self, limiter: &Arc<Limiter>) -> Option<Arc<dyn Storage>> {
         let plain = self.plain.limiting_uploads(limiter)?;
         Some(Arc::new(Doubled { plain, other: Arc::clone(&self.other) }))

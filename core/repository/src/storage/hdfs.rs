@@ -1,12 +1,13 @@
 //! HDFS, by a client in Rust. What that client leaves to its users is in the files below this one: deadlines and retries in [`cluster`] and
 //! [`patience`], Hadoop's configuration files in [`config`], keytabs that are looked into in [`keytab`], NameNodes that are asked what authentication
-//! they want in [`probe`], words for what went wrong in [`refusal`], files written whole or not at all in [`writer`].
+//! they want in [`probe`] and how well they guard connections in [`protection`], words for what went wrong in [`refusal`], files written whole or not at all in [`writer`].
 
 mod cluster;
 mod config;
 mod keytab;
 mod patience;
 mod probe;
+mod protection;
 mod readers;
 mod refusal;
 mod writer;
@@ -284,6 +285,10 @@ fn entry_of(path: String, status: &FileStatus) -> Entry {
 impl Storage for HdfsStorage {
     fn describe(&self) -> String {
         self.0.url.clone()
+    }
+
+    fn note(&self) -> Option<String> {
+        self.cluster().note()
     }
 
     fn limiting_uploads(&self, limiter: &Arc<Limiter>) -> Option<Arc<dyn Storage>> {

@@ -5,7 +5,8 @@
 use super::config::{Config, HA, NameNode};
 use super::keytab::{self, Checked};
 use super::patience::Patience;
-use super::probe::{self, Wants};
+use super::probe::{self, Answer, Wants};
+use super::protection::{DATA, Protection};
 use super::refusal::{Again, Refusal};
 use crate::error::ErrorKind;
 use crate::location::{AUTHENTICATION, HdfsLocation};
@@ -36,6 +37,7 @@ const NO_DIRECTORY: &str = "/dev/null/none";
 struct Setup {
     config: Config,
     kerberos: bool,
+    protection: Protection,
     keytab: Option<Checked>,
     name_nodes: Vec<NameNode>,
     /// The host was given without a port and is no nameservice.
@@ -113,6 +115,11 @@ impl Cluster {
 
     pub(super) async fn patience(&self) -> Result<Patience, Refusal> {
         Ok(self.setup().await?.patience)
+    }
+
+    /// What the user must know of the configuration, once it was read.
+    pub(super) fn note(&self) -> Option<String> {
+        self.setup.get()?.protection.note()
     }
 
     pub(super) async fn config(&self) -> Result<&Config, Refusal> {
@@ -276,7 +283,8 @@ impl Cluster {
     async fn connect(&self) -> Result<Session, Refusal> {
         let setup = self.setup().await?;
         let (nodes, kerberos, patience) = (setup.name_nodes.clone(), setup.kerberos, setup.patience.connect);
-        let asking = async move { usable(nodes, kerberos, patience).await };
+        let protection = setup.protection;
+        let asking = async move { usable(nodes, kerberos, protection, patience).await };
         // Connecting and the greeting have their own deadlines within.
         let usable = self.run(patience.saturating_mul(3), &Progress::default(), asking).await;
         let usable =
@@ -308,9 +316,9 @@ impl Cluster {
         let host = &self.location.host;
         let mut config = setup.config.clone();
         config.set(AUTHENTICATION, if setup.kerberos { "kerberos" } else { "simple" });
-        if setup.kerberos && config.get("dfs.data.transfer.protection").is_none() {
+        if setup.kerberos && config.get(DATA).is_none() {
             // Without it the client does not greet secure DataNodes as they expect; which level is used is theirs to say.
-            config.set("dfs.data.transfer.protection", "authentication,integrity,privacy");
+            config.set(DATA, "authentication,integrity,privacy");
         }
         if config.get(BEST_EFFORT).is_none() {
             // Where all DataNodes are in a pipeline and one dies, no other can take its place; the NameNode copies the block later.
@@ -353,6 +361,7 @@ impl Setup {
     fn of(location: &HdfsLocation) -> Result<Setup, Refusal> {
         let config = Config::load(location)?;
         let kerberos = config.kerberos()?;
+        let protection = Protection::of(&config, kerberos)?;
         let (name_nodes, assumed) = config.name_nodes(location)?;
         let patience = Patience::of(&config)?;
         if !kerberos && (location.principal.is_some() || location.keytab.is_some()) {
@@ -366,12 +375,17 @@ impl Setup {
             }
             (None, _) => None,
         };
-        Ok(Setup { config, kerberos, keytab, name_nodes, assumed, patience })
+        Ok(Setup { config, kerberos, protection, keytab, name_nodes, assumed, patience })
     }
 }
 
 /// Those NameNodes that answer, and ask for the authentication that is meant.
-async fn usable(nodes: Vec<NameNode>, kerberos: bool, patience: Duration) -> Result<Vec<NameNode>, Refusal> {
+async fn usable(
+    nodes: Vec<NameNode>,
+    kerberos: bool,
+    protection: Protection,
+    patience: Duration,
+) -> Result<Vec<NameNode>, Refusal> {
     let asked = nodes.iter().enumerate();
     let mut asked: FuturesUnordered<_> =
         asked.map(|(at, node)| async move { (at, probe::ask(&node.address, patience).await) }).collect();
@@ -382,9 +396,12 @@ async fn usable(nodes: Vec<NameNode>, kerberos: bool, patience: Duration) -> Res
         let Ok(Some((at, answer))) = timeout(wait, asked.next()).await else { break };
         let address = nodes.get(at).map_or("", |node| node.address.as_str());
         match answer {
-            Ok(Wants::Simple) if kerberos => return Err(insecure(address)),
-            Ok(Wants::Kerberos) if !kerberos => return Err(secure(address)),
-            Ok(_) => good.push(at),
+            Ok(Answer { wants: Wants::Simple, .. }) if kerberos => return Err(insecure(address)),
+            Ok(Answer { wants: Wants::Kerberos, .. }) if !kerberos => return Err(secure(address)),
+            Ok(Answer { offers, .. }) => {
+                protection.check(address, offers)?;
+                good.push(at);
+            }
             Err(failure) => failures.push(failure),
         }
     }

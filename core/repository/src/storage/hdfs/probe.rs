@@ -4,6 +4,7 @@
 //!
 //! This is a check on configurations, not on attackers: one who is in the way may answer the next connection otherwise.
 
+use super::protection::Level;
 use super::refusal::{Refusal, first_line, of_io};
 use crate::error::ErrorKind;
 use bytes::{Bytes, BytesMut};
@@ -58,6 +59,8 @@ struct Sasl {
 struct Method {
     #[prost(string, tag = "1")]
     name: String,
+    #[prost(bytes = "vec", optional, tag = "5")]
+    challenge: Option<Vec<u8>>,
 }
 
 /// What a NameNode asks for.
@@ -69,8 +72,16 @@ pub(super) enum Wants {
     Other,
 }
 
+/// What a NameNode says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) wants: Wants,
+    /// The strongest protection that it offers, where it says so: with tokens, which secure NameNodes always take.
+    pub(super) offers: Option<Level>,
+}
+
 /// Asks the NameNode at `address`, in the time given.
-pub(super) async fn ask(address: &str, patience: Duration) -> Result<Wants, Refusal> {
+pub(super) async fn ask(address: &str, patience: Duration) -> Result<Answer, Refusal> {
     let at = |refusal: Refusal| Refusal { reason: format!("{address}: {}", refusal.reason), ..refusal };
     let connecting = timeout(patience, TcpStream::connect(address)).await;
     let stream = match connecting {
@@ -98,7 +109,7 @@ pub(super) async fn ask(address: &str, patience: Duration) -> Result<Wants, Refu
     }
 }
 
-async fn exchange(mut stream: TcpStream) -> Result<Wants, Refusal> {
+async fn exchange(mut stream: TcpStream) -> Result<Answer, Refusal> {
     stream.write_all(&greeting()).await.map_err(|error| of_io(&error))?;
     let mut head = [0; 4];
     if let Err(error) = stream.read_exact(&mut head).await {
@@ -141,7 +152,7 @@ fn greeting() -> Vec<u8> {
 }
 
 /// The client takes the first method of those that it knows.
-fn judge(mut answer: Bytes) -> Result<Wants, Refusal> {
+fn judge(mut answer: Bytes) -> Result<Answer, Refusal> {
     let odd = |_| Refusal::new(ErrorKind::Invalid, "what answers is no NameNode", "check host and port");
     let header = ResponseHeader::decode_length_delimited(&mut answer).map_err(odd)?;
     if header.status != 0 {
@@ -154,7 +165,9 @@ fn judge(mut answer: Bytes) -> Result<Wants, Refusal> {
         "KERBEROS" => Some(Wants::Kerberos),
         _ => None,
     });
-    Ok(known.unwrap_or(Wants::Other))
+    let offers = sasl.methods.iter().filter(|method| method.name == "TOKEN");
+    let offers = offers.filter_map(|method| Level::offered(method.challenge.as_deref()?)).next();
+    Ok(Answer { wants: known.unwrap_or(Wants::Other), offers })
 }
 
 #[cfg(test)]
@@ -175,7 +188,11 @@ mod tests {
             exception: Some("a.StandbyException".to_owned()),
             message: Some("m\nat x".to_owned()),
         };
-        let methods = methods.iter().map(|name| Method { name: (*name).to_owned() }).collect();
+        let methods = methods.iter().map(|name| {
+            let challenge = (*name == "TOKEN").then(|| b"realm=\"default\",qop=\"auth-int,auth\"".to_vec());
+            Method { name: (*name).to_owned(), challenge }
+        });
+        let methods = methods.collect();
         [header.encode_length_delimited_to_vec(), Sasl { state: 1, methods }.encode_length_delimited_to_vec()].concat()
     }
 
@@ -213,7 +230,8 @@ mod tests {
             (&[], Wants::Other),
         ] {
             let address = server(Some(framed(&answer(0, methods)))).await;
-            assert_eq!(ask(&address, IN_TIME).await.unwrap(), wants, "{methods:?}");
+            let offers = methods.contains(&"TOKEN").then_some(Level::Integrity);
+            assert_eq!(ask(&address, IN_TIME).await.unwrap(), Answer { wants, offers }, "{methods:?}");
         }
         let refused = ask(&server(Some(framed(&answer(1, &[])))).await, IN_TIME).await.unwrap_err();
         assert!(refused.reason.contains("standby"), "{refused}");
