@@ -28,8 +28,10 @@ use starsnap_restore::access::Access;
 use starsnap_restore::registry::Registry;
 use starsnap_restore::report::TableReport;
 use starsnap_restore::{Cancel, ErrorKind, RestoreError};
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs the command.
@@ -100,6 +102,15 @@ fn access(name: Option<&str>, globals: &Globals) -> Access {
         properties: globals.properties.clone(),
         repository_name: name.map(str::to_owned),
         reading: globals.reading.clone(),
+        warn: (!globals.quiet).then_some(warn_once),
+    }
+}
+
+/// A warning, where it was not said before.
+fn warn_once(warning: &str) {
+    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    if SAID.lock().unwrap_or_else(PoisonError::into_inner).insert(warning.to_owned()) {
+        logging::line(&format!("starsnap: warning: {}", printable(warning)));
     }
 }
 

@@ -17,6 +17,14 @@ pub struct Access {
     pub repository_name: Option<String>,
     /// The memory and the caches to read with; none: the usual memory.
     pub reading: Option<Reading>,
+    /// Tells the user what is not done that the properties say; maybe more than once. None: nobody is told.
+    pub warn: Option<fn(&str)>,
+}
+
+/// Names the properties that were given with a location and mean nothing there.
+pub(crate) fn passed_over(location: &Location) -> Option<String> {
+    let names: Vec<String> = location.passed_over().iter().map(|name| format!("`{name}`")).collect();
+    (!names.is_empty()).then(|| format!("passed over, as they tune Hadoop and nothing else: {}", names.join(", ")))
 }
 
 impl Access {
@@ -47,7 +55,12 @@ impl Access {
     }
 
     fn unregistered(&self, text: &str) -> Result<Location> {
-        Location::with_properties(text, &self.properties.0).map_err(|error| self.clean(text, error.into()))
+        let location = Location::with_properties(text, &self.properties.0);
+        let location = location.map_err(|error| self.clean(text, error.into()))?;
+        if let (Some(warn), Some(warning)) = (self.warn, passed_over(&location)) {
+            warn(&warning);
+        }
+        Ok(location)
     }
 
     /// The repository meant by `text`.
@@ -59,6 +72,7 @@ impl Access {
                 opened.map_err(|error| self.clean(text, error.into()))?
             }
         };
+        self.say_note_of(&opened);
         Ok(match &self.reading {
             Some(reading) => opened.read_with(reading.clone()),
             None => opened,
@@ -68,7 +82,16 @@ impl Access {
     /// All repositories at the location `text`, which is no registered name.
     pub(crate) async fn find(&self, text: &str) -> Result<Vec<Repository>> {
         let found = Repository::find(&self.unregistered(text)?).await;
-        found.map_err(|error| self.clean(text, error.into()))
+        let found = found.map_err(|error| self.clean(text, error.into()))?;
+        found.iter().take(1).for_each(|one| self.say_note_of(one));
+        Ok(found)
+    }
+
+    /// Of the store, which is the same for all repositories in it.
+    fn say_note_of(&self, repository: &Repository) {
+        if let (Some(warn), Some(note)) = (self.warn, repository.storage().note()) {
+            warn(&note);
+        }
     }
 
     /// `error` without any secret of `text` and the properties.

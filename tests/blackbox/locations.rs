@@ -232,3 +232,27 @@ fn the_helper_of_mount_takes_properties_from_a_file() {
     helper(&world, &point, "property=aws.s3.secret_key=visible").code(1).says("properties_file");
     helper(&world, &point, "properties_file=relative").code(1).says("absolute path");
 }
+
+#[test]
+fn what_tunes_hadoop_is_passed_over_aloud_and_what_decides_is_refused() {
+    let (world, store) = (World::new(), hub());
+    let file = store.properties_file(&world, "store.properties", &[("fs.s3a.threads.max", "77")]);
+    let said = "passed over, as they tune Hadoop and nothing else: `fs.s3a.threads.max`";
+    let ran = world.run(["ls", URL, "--properties-file", &file]).ok().says(said);
+    assert!(ran.stderr.matches(said).count() == 1 && !ran.stderr.contains("77"), "{}", ran.stderr);
+    let ran = world.run(["ls", URL, "--properties-file", &file, "--quiet"]).ok();
+    assert_eq!(ran.stderr, "");
+    let create = |more: &str| {
+        let properties: Vec<String> =
+            store.server.properties().iter().map(|(name, value)| format!("\"{name}\" = \"{value}\"")).collect();
+        let properties = properties.join(", ");
+        let statement =
+            format!("CREATE REPOSITORY r WITH BROKER ON LOCATION \"{URL}\" PROPERTIES ({properties}, {more})");
+        let path = world.path("create.sql");
+        fs::write(&path, statement).unwrap();
+        world.run(["sql", path.to_str().unwrap()])
+    };
+    let refused = create("\"fs.s3a.encryption.algorithm\" = \"SSE-KMS\"").says("`fs.s3a.encryption.algorithm`");
+    assert!(refused.code != 0 && !refused.stderr.contains("SSE-KMS"), "{}", refused.stderr);
+    create("\"fs.s3a.threads.max\" = \"77\"").ok().says(said);
+}

@@ -1,5 +1,6 @@
 //! Where a repository is, as a user writes it.
 
+mod foreign;
 mod hdfs;
 mod properties;
 mod s3;
@@ -77,6 +78,14 @@ impl Location {
             },
         };
         Ok(Location(Place::Directory(PathBuf::from(path))))
+    }
+
+    /// The names of properties that were given with it and mean nothing here: they tune Hadoop's connector. The user is to be told.
+    pub fn passed_over(&self) -> &[String] {
+        match &self.0 {
+            Place::S3(location) => &location.passed_over,
+            Place::Directory(_) | Place::Hdfs(_) => &[],
+        }
     }
 
     /// The directory, where it is one on local disk.

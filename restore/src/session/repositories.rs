@@ -1,6 +1,7 @@
 //! CREATE REPOSITORY, SHOW REPOSITORIES, DROP REPOSITORY.
 
 use super::Answer;
+use crate::access::passed_over;
 use crate::error::{ErrorKind, RestoreError, Result};
 use crate::registry::{Registered, Registry};
 use futures::{StreamExt, stream};
@@ -17,7 +18,9 @@ pub(super) async fn create(registry: &Registry, mut new: Registered) -> Result<A
         return registry.add(new).map(|_| Answer::default());
     }
     let (repository, made) = connect(&new).await.map_err(|error| new.clean(error))?;
-    let mut notes: Vec<String> = repository.problems().to_vec();
+    let mut notes: Vec<String> = passed_over(&new.to_location()?).into_iter().collect();
+    notes.extend(repository.storage().note());
+    notes.extend_from_slice(repository.problems());
     if repository.name() != new.name {
         notes.push(format!("the repository there is called {}: it is known by that name", repository.name()));
         new.name = repository.name().to_owned();

@@ -1,5 +1,6 @@
 //! The names of `PROPERTIES (…)` in CREATE REPOSITORY, in StarRocks' and in Hadoop's spelling.
 
+use super::foreign;
 use crate::error::{ErrorKind, RepositoryError, Result};
 use crate::nearest::distance;
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ pub(super) enum Setting {
     InstanceProfile,
     WebIdentity,
     Surroundings,
+    Providers,
     RoleArn,
     ExternalId,
     SessionName,
@@ -28,6 +30,20 @@ pub(super) enum Setting {
     ConnectTimeout,
     IdleTimeout,
     RequestTimeout,
+}
+
+/// Whose credentials are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asking {
+    /// Those that are given; else the first that the surroundings have.
+    Any,
+    /// Those that are given, and no others.
+    Keys,
+    /// Those of a role that is given too.
+    Role,
+    Surroundings,
+    WebIdentity,
+    Instance,
 }
 
 /// Every name we act on. `aws.s3.*` is how StarRocks spells them, `fs.s3a.*` how Hadoop does; `fs.oss.*` and `fs.cosn.*` are those of
@@ -56,6 +72,7 @@ const NAMES: &[(&str, Setting)] = &[
     ("fs.s3a.endpoint.region", Setting::Region),
     ("fs.s3a.path.style.access", Setting::PathStyle),
     ("fs.s3a.connection.ssl.enabled", Setting::Ssl),
+    ("fs.s3a.aws.credentials.provider", Setting::Providers),
     ("fs.s3a.assumed.role.arn", Setting::RoleArn),
     ("fs.s3a.assumed.role.external.id", Setting::ExternalId),
     ("fs.s3a.assumed.role.session.name", Setting::SessionName),
@@ -102,18 +119,29 @@ impl fmt::Debug for Secret {
 
 /// The properties that were given, by what they state.
 #[derive(Debug)]
-pub(super) struct Properties(HashMap<Setting, (&'static str, Secret)>);
+pub(super) struct Properties {
+    stated: HashMap<Setting, (&'static str, Secret)>,
+    /// The names of those that mean nothing here.
+    passed_over: Vec<String>,
+}
 
 impl Properties {
-    /// A name we do not know is an error that names the nearest one. Other settings of Hadoop's S3A are passed over with a warning: they
-    /// tune Hadoop.
+    /// A name we do not know is an error that names the nearest one. Other settings of Hadoop's connectors are passed over, as they tune
+    /// Hadoop, or refused, where they decide more than that.
     pub(super) fn read(given: &[(String, String)]) -> Result<Properties> {
         let mut found: HashMap<Setting, (&'static str, Secret)> = HashMap::new();
+        let mut passed_over: Vec<String> = Vec::new();
         for (name, value) in given {
             let Some(&(name, key)) = NAMES.iter().find(|(known, _)| known == name) else {
-                unknown(name)?;
+                unknown(name, value)?;
+                if !value.trim().is_empty() && !passed_over.contains(name) {
+                    passed_over.push(name.clone());
+                }
                 continue;
             };
+            // Hadoop's lists have a line for each.
+            let lines = key == Setting::Providers;
+            let value = if lines { value.split_whitespace().collect() } else { value.clone() };
             if value.contains(|c: char| c.is_control()) {
                 return Err(invalid(name, "its value holds control characters"));
             }
@@ -125,24 +153,46 @@ impl Properties {
             }
         }
         found.retain(|_, (_, value)| !value.0.is_empty());
-        Ok(Properties(found))
+        Ok(Properties { stated: found, passed_over })
+    }
+
+    /// The names of those that mean nothing here.
+    pub(super) fn passed_over(&self) -> &[String] {
+        &self.passed_over
+    }
+
+    /// Whose credentials are asked for, by StarRocks' properties in its order, and by Hadoop's.
+    pub(super) fn asking(&self) -> Result<Asking> {
+        for (key, asking) in [
+            (Setting::Surroundings, Asking::Surroundings),
+            (Setting::WebIdentity, Asking::WebIdentity),
+            (Setting::InstanceProfile, Asking::Instance),
+        ] {
+            if self.flag(key)? == Some(true) {
+                return Ok(asking);
+            }
+        }
+        match self.stated.get(&Setting::Providers) {
+            Some((name, value)) => foreign::providers(name, value.reveal()),
+            None => Ok(Asking::Any),
+        }
     }
 
     pub(super) fn secret(&self, key: Setting) -> Option<Secret> {
-        self.0.get(&key).map(|(_, value)| value.clone())
+        self.stated.get(&key).map(|(_, value)| value.clone())
     }
 
     pub(super) fn text(&self, key: Setting) -> Option<&str> {
-        self.0.get(&key).map(|(_, value)| value.reveal())
+        self.stated.get(&key).map(|(_, value)| value.reveal())
     }
 
     /// How the user spelled it.
     pub(super) fn name(&self, key: Setting) -> &'static str {
-        self.0.get(&key).map_or("", |(name, _)| name)
+        self.stated.get(&key).map_or("", |(name, _)| name)
     }
 
     pub(super) fn flag(&self, key: Setting) -> Result<Option<bool>> {
-        match self.0.get(&key) {
+        match self.stated.get(&key) {
             None => Ok(None),
             Some((_, value)) if value.0.eq_ignore_ascii_case("true") => Ok(Some(true)),
             Some((_, value)) if value.0.eq_ignore_ascii_case("false") => Ok(Some(false)),
@@ -152,7 +202,7 @@ impl Properties {
 
     /// A whole number from 1 to `most`.
     pub(super) fn number(&self, key: Setting, most: u64) -> Result<Option<u64>> {
-        let Some((name, value)) = self.0.get(&key) else { return Ok(None) };
+        let Some((name, value)) = self.stated.get(&key) else { return Ok(None) };
         match value.0.parse() {
             Ok(number) if (1..=most).contains(&number) => Ok(Some(number)),
             _ => Err(invalid(name, &format!("it is a whole number from 1 to {most}"))),
@@ -161,7 +211,7 @@ impl Properties {
 
     /// A time: milliseconds, or a number with the unit `ms`, `s` or `m`, at most an hour.
     pub(super) fn time(&self, key: Setting) -> Result<Option<std::time::Duration>> {
-        let Some((name, value)) = self.0.get(&key) else { return Ok(None) };
+        let Some((name, value)) = self.stated.get(&key) else { return Ok(None) };
         let split = value.0.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.0.len());
         let (number, unit) = value.0.split_at(split);
         let scale = match unit {
@@ -182,7 +232,7 @@ pub(super) fn invalid(name: &str, reason: &str) -> RepositoryError {
     RepositoryError::new(ErrorKind::Invalid, "use property", format!("`{name}`"), reason)
 }
 
-fn unknown(name: &str) -> Result<()> {
+fn unknown(name: &str, value: &str) -> Result<()> {
     // A name may be anything, a secret too where the equals sign was forgotten: only what looks like a name is repeated.
     let plain =
         name.len() <= 80 && name.contains('.') && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
@@ -191,9 +241,7 @@ fn unknown(name: &str) -> Result<()> {
     }
     let (nearest, distance) =
         NAMES.iter().map(|(known, _)| (*known, distance(name, known))).min_by_key(|(_, far)| *far).unwrap_or(("", 0));
-    let hadoop = ["fs.s3", "fs.oss.", "fs.cosn.", "fs.obs.", "hadoop."];
-    if distance > 2 && hadoop.iter().any(|beginning| name.starts_with(beginning)) {
-        tracing::warn!("property `{name}` tunes Hadoop and is passed over");
+    if distance > 2 && foreign::is_passed_over(name, value)? {
         return Ok(());
     }
     let reason = if distance <= name.len() / 3 {
