@@ -148,7 +148,7 @@ impl Session {
     async fn open(&self, registered: &Registered) -> Result<Repository> {
         let repository = registered.open().await?;
         let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
-        for problem in repository.problems() {
+        for problem in repository.problems().iter().chain(&repository.storage().note()) {
             let warning = format!("repository {}: {problem}", registered.name);
             if warnings.said.insert(warning.clone()) {
                 warnings.new.push(warning);

@@ -175,6 +175,14 @@ fn what_is_wrong_with_kerberos_is_said() {
     refused("no keytab at all", by_keytab(rubbish.to_str().unwrap()), &["rubbish.keytab", "keytab"]);
     refused("keytab without principal", list(&[("kerberos_keytab", keytab)], &[]), &["kerberos_principal"]);
 
+    // The cluster offers authentication alone, and its client would take that without a word.
+    let protected = |name| {
+        list(&[("kerberos_principal", principal), ("kerberos_keytab", keytab), (name, "integrity,privacy")], &[])
+    };
+    let said = ["`hadoop.rpc.protection` asks for integrity", "offers authentication at most"];
+    refused("a NameNode that protects too little", protected("hadoop.rpc.protection"), &said);
+    Ran::of(protected("dfs.data.transfer.protection")).ok().says("not enforced");
+
     // Keytabs of others, and one of ours that is too old. Their names are new each time.
     let name = format!("s{:x}", std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos());
     let (stranger, other) = (format!("{name}@{realm}"), world.path("stranger.keytab"));
@@ -215,6 +223,9 @@ fn what_is_wrong_with_kerberos_is_said() {
         listing(&world, &location, &[("username", "starsnap")], &[]),
         &["asks for Kerberos", "kerberos_keytab"],
     );
+    let unprotected = [("username", "starsnap"), ("hadoop.rpc.protection", "privacy")];
+    let said = ["hadoop.rpc.protection", "needs `hadoop.security.authentication` to be kerberos"];
+    refused("privacy without Kerberos", listing(&world, &location, &unprotected, &[]), &said);
     let Some(simple) = Cluster::simple() else { return };
     let properties = [kerberos, ("kerberos_principal", principal), ("kerberos_keytab", keytab)];
     let command = listing(&world, &simple.store.location, &properties, &[]);
