@@ -10,6 +10,7 @@
 //!   ([`is_secret_property`] is the rule), and so have credentials inside URLs, those of functions too.
 
 mod columns;
+mod constraints;
 mod expr;
 mod functions;
 mod mask;
@@ -21,6 +22,7 @@ mod trailing;
 mod types;
 mod view;
 
+pub(crate) use constraints::renamed as renamed_constraints;
 pub(crate) use partitions::temporary_values as partition_values;
 
 pub use mask::{MASK, is_secret as is_secret_property, mask_url, masked as masked_properties};

@@ -4,6 +4,7 @@ use super::expr::{self, Named, Quoting};
 use super::{quote, types};
 use crate::error::{CatalogError, Result};
 use crate::model::{Column, IndexMeta, SecondaryIndex, Table};
+use std::collections::HashMap;
 
 /// The schema of the base index, which is the table's.
 pub fn base_index(table: &Table) -> Result<&IndexMeta> {
@@ -18,11 +19,46 @@ pub fn named(schema: &[Column]) -> Vec<Named<'_>> {
     schema.iter().map(|column| Named { id: column.id(), name: &column.name }).collect()
 }
 
-/// The current name of the column that `id` names: ids first, then names, both without regard to case.
-pub fn resolve<'a>(schema: &'a [Column], id: &'a str) -> &'a str {
+/// The column that `id` names: ids first, then names, both without regard to case.
+fn find_known<'a>(schema: &'a [Column], id: &str) -> Option<&'a Column> {
     let by_id = schema.iter().find(|column| column.id().eq_ignore_ascii_case(id));
-    let found = by_id.or_else(|| schema.iter().find(|column| column.name.eq_ignore_ascii_case(id)));
-    found.map_or(id, |column| &column.name)
+    by_id.or_else(|| schema.iter().find(|column| column.name.eq_ignore_ascii_case(id)))
+}
+
+/// The same; or, as 2023-12 knows no ids, by the name on disk, which a rename leaves.
+pub fn find<'a>(schema: &'a [Column], id: &str) -> Option<&'a Column> {
+    find_known(schema, id).or_else(|| {
+        let names = schema.iter().filter_map(|column| Some((column.physical_name.as_deref()?, column)));
+        names
+            .filter(|(name, _)| !name.is_empty())
+            .find(|(name, _)| name.eq_ignore_ascii_case(id))
+            .map(|(_, found)| found)
+    })
+}
+
+/// The current name of the column that `id` names; of one that is gone, `id`.
+pub fn resolve<'a>(schema: &'a [Column], id: &'a str) -> &'a str {
+    find(schema, id).map_or(id, |column| &column.name)
+}
+
+/// Current names by what [`find`] knows columns by, for where many are looked up.
+pub struct Names<'a>(HashMap<String, &'a str>);
+
+impl<'a> Names<'a> {
+    pub fn of(schema: &'a [Column]) -> Names<'a> {
+        let mut names = HashMap::with_capacity(schema.len());
+        let ids = schema.iter().map(|column| (column.id(), column));
+        let current = schema.iter().map(|column| (column.name.as_str(), column));
+        let on_disk = schema.iter().filter_map(|column| Some((column.physical_name.as_deref()?, column)));
+        for (id, column) in ids.chain(current).chain(on_disk).filter(|(id, _)| !id.is_empty()) {
+            names.entry(id.to_ascii_lowercase()).or_insert(column.name.as_str());
+        }
+        Names(names)
+    }
+
+    pub fn get(&self, id: &str) -> Option<&'a str> {
+        self.0.get(&id.to_ascii_lowercase()).copied()
+    }
 }
 
 /// One line of CREATE TABLE.
@@ -135,7 +171,9 @@ pub fn order_by(table: &Table, base: &IndexMeta) -> Result<Option<String>> {
 
 /// `INDEX i (c) USING BITMAP COMMENT ''`.
 pub fn index(index: &SecondaryIndex, schema: &[Column]) -> Result<String> {
-    let columns = quote::names(index.columns.iter().map(|id| resolve(schema, id)), ", ");
+    // 2023-12 forgets indexes when it renames a column, and prints the old name too.
+    let names = index.columns.iter().map(|id| find_known(schema, id).map_or(id.as_str(), |column| &column.name));
+    let columns = quote::names(names, ", ");
     let kind = &index.index_type;
     if !kind.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         let reason = format!("its kind is {kind:?}");

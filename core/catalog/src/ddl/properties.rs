@@ -1,7 +1,7 @@
 //! PROPERTIES: which of the stored ones are printed, under which value.
 
-use super::columns::resolve;
-use super::{Context, quote};
+use super::columns::Names;
+use super::{Context, constraints, quote};
 use crate::model::{Column, Table};
 use std::collections::BTreeMap;
 
@@ -77,8 +77,13 @@ fn stored(table: &Table, schema: &[Column], context: &Context, notes: &mut Vec<S
     // Before 2.5 there was no other than this.
     out.entry("replicated_storage".into()).or_insert_with(|| "false".into());
     if let Some(columns) = table.bf_columns.as_deref().filter(|columns| !columns.is_empty()) {
-        let names = columns.iter().map(|id| resolve(schema, id)).collect::<Vec<_>>().join(", ");
-        out.insert("bloom_filter_columns".into(), names);
+        let known = Names::of(schema);
+        // A Java TreeSet without regard to case; columns that are gone are not in it.
+        let names: BTreeMap<_, _> =
+            columns.iter().filter_map(|id| known.get(id)).map(|name| (quote::without_case(name), name)).collect();
+        if !names.is_empty() {
+            out.insert("bloom_filter_columns".into(), names.into_values().collect::<Vec<_>>().join(", "));
+        }
     }
     if let Some(group) = table.colocate_group.as_deref().filter(|group| !group.is_empty()) {
         out.insert("colocate_with".into(), group.into());
@@ -115,8 +120,9 @@ fn shown(
             Ok(milliseconds) => crate::time::starrocks_time(milliseconds.div_euclid(1000)),
             Err(_) => value.into(),
         }),
-        "unique_constraints" if !view => Some(unique_constraints(table, schema, context, value)),
-        "foreign_key_constraints" => foreign_keys(context, value, notes),
+        // Those of a view may be its base tables', and are stored as they are printed.
+        "unique_constraints" if !view => constraints::unique(table, schema, context, value),
+        "foreign_key_constraints" => constraints::foreign(table, schema, context, value, notes),
         _ => Some(value.into()),
     }
 }
@@ -134,50 +140,6 @@ fn is_hidden(key: &str, value: &str) -> bool {
         "storage_cooldown_time" => value == NO_COOLDOWN,
         _ => key.starts_with("binlog_partition_") || key.starts_with("default."),
     }
-}
-
-/// 2023-12 and older store `a,b;c`, later versions `catalog.database.table.a,b;…`, which we always print.
-fn unique_constraints(table: &Table, schema: &[Column], context: &Context, value: &str) -> String {
-    let column = |text: &str| schema.iter().find(|column| column.name.eq_ignore_ascii_case(text.trim()));
-    let one = |constraint: &str| {
-        let columns: Option<Vec<&str>> =
-            constraint.split(',').map(|text| column(text).map(|column| column.name.as_str())).collect();
-        match columns {
-            Some(columns) => format!("default_catalog.{}.{}.{}", context.database, table.name, columns.join(",")),
-            None => constraint.to_owned(),
-        }
-    };
-    value.split(';').filter(|constraint| !constraint.trim().is_empty()).map(one).collect::<Vec<_>>().join(";")
-}
-
-/// `(a) REFERENCES catalog.<database id>.<table id>(b);…` with names for ids. One whose table is not in the snapshot becomes a note, as no
-/// cluster could resolve it.
-fn foreign_keys(context: &Context, value: &str, notes: &mut Vec<String>) -> Option<String> {
-    const WORD: &str = " REFERENCES ";
-    let one = |constraint: &str| -> Option<String> {
-        let (columns, parent) = constraint.split_once(WORD)?;
-        let (path, parent_columns) = parent.split_once('(')?;
-        let mut path = path.splitn(3, '.');
-        let (catalog, database, table) = (path.next()?, path.next()?, path.next()?);
-        let database = match database.parse::<i64>() {
-            Ok(id) if id == context.database_id => context.database.as_str(),
-            Ok(_) if catalog == "default_catalog" => return None,
-            _ => database,
-        };
-        let table = match table.parse::<i64>() {
-            Ok(id) => context.tables.get(&id)?,
-            Err(_) => table,
-        };
-        Some(format!("{columns}{WORD}{catalog}.{database}.{table}({parent_columns}"))
-    };
-    let mut resolved = Vec::new();
-    for constraint in value.split(';').filter(|constraint| !constraint.trim().is_empty()) {
-        match one(constraint) {
-            Some(text) => resolved.push(text),
-            None => notes.push(format!("The foreign key {constraint} refers to a table that is not in this snapshot.")),
-        }
-    }
-    (!resolved.is_empty()).then(|| resolved.join(";"))
 }
 
 /// StarRocks prints defaults of these where dynamic partitioning is set.

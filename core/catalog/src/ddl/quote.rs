@@ -227,6 +227,22 @@ const RESERVED: &[&str] = &[
     "WITH",
 ];
 
+/// What Java's CASE_INSENSITIVE_ORDER compares: UTF-16 units, each in upper case and then in lower.
+pub fn without_case(text: &str) -> Vec<u16> {
+    // Only characters that stay one are changed, as in Java.
+    fn single(char: char, mut changed: impl Iterator<Item = char>) -> char {
+        match (changed.next(), changed.next()) {
+            (Some(changed), None) => changed,
+            _ => char,
+        }
+    }
+    let fold = |char: char| {
+        let upper = single(char, char.to_uppercase());
+        single(upper, upper.to_lowercase())
+    };
+    text.chars().map(fold).collect::<String>().encode_utf16().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,8 @@ fn catalog(entry: &TableEntry) -> Result<Table> {
     entry.parse()?.ok_or_else(|| unsupported(&entry.name, "its catalog object is missing"))
 }
 
-/// Renames a table as RESTORE … AS does: its name, the base index's name, and the partition's where unpartitioned.
+/// Renames a table as RESTORE … AS does: its name, the base index's name, and the partition's where unpartitioned; and its unique keys,
+/// which StarRocks forgets there, and then finds no such table.
 ///
 /// Queries of materialized views and views that name it stay as they are, as do the statements behind synchronous ones.
 pub fn rename(entry: &mut TableEntry, name: &str) -> Result<()> {
@@ -27,6 +28,13 @@ pub fn rename(entry: &mut TableEntry, name: &str) -> Result<()> {
     let old = std::mem::replace(&mut table.name, name.to_owned());
     if let Some(base) = table.index_name_to_id.remove(&old) {
         table.index_name_to_id.insert(name.to_owned(), base);
+    }
+    // Those of a materialized view may be another table's.
+    if table.clazz == "OlapTable"
+        && let Some(keys) =
+            table.table_property.as_mut().and_then(|property| property.properties.get_mut("unique_constraints"))
+    {
+        *keys = crate::ddl::renamed_constraints(keys, &old, name);
     }
     let unpartitioned = table.partition_info.as_ref().is_some_and(|info| info.kind == "UNPARTITIONED");
     for partition in table.id_to_partition.values_mut() {
