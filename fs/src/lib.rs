@@ -6,10 +6,12 @@
 //! * [`tree`]: the tree of labels, snapshots, tables and files, without FUSE. The mount and `starsnap ls` show the same one.
 //! * [`mount`]: the tree as a FUSE filesystem.
 //! * [`daemon`]: a background process that says when it is ready.
+//! * [`signals`]: which signals are to be left alone.
 
 pub mod daemon;
 pub mod error;
 pub mod mount;
+pub mod signals;
 pub mod tree;
 
 pub use error::{FsError, Result};
