@@ -13,6 +13,7 @@ mod columns;
 mod constraints;
 mod expr;
 mod functions;
+mod literal;
 mod mask;
 mod partitions;
 mod properties;
@@ -68,8 +69,9 @@ fn create_table(table: &Table, context: &Context) -> Result<(String, Vec<String>
     let base = columns::base_index(table)?;
     let schema = &base.schema;
     let mut lines = Vec::with_capacity(schema.len());
+    let names = columns::named_by_generated(schema);
     for column in schema.iter().filter(|column| !column.is_hidden()) {
-        lines.push(format!("  {}", columns::definition(table, column, schema)?));
+        lines.push(format!("  {}", columns::definition(table, column, names.as_deref())?));
     }
     lines.extend(columns::indexes(table, schema)?.into_iter().map(|index| format!("  {index}")));
     let mut clauses =

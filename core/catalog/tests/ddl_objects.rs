@@ -44,6 +44,15 @@ fn lists_hold_null_and_escaped_quotes() {
 }
 
 #[test]
+fn values_of_lists_are_printed_as_starrocks_reads_them() {
+    let mut extras = fixture("sr35", "extras");
+    let table = extras.meta.tbl_name_map.get_mut("list_types").unwrap();
+    let rows = table.partition_info.as_mut().unwrap().id_to_multi_values.as_mut().unwrap();
+    rows.values_mut().next().unwrap()[0] = vec!["1".into(), "2024-1-2".into()];
+    holds(&schema_sql(&extras, "list_types"), "(('TRUE', '2024-01-02 00:00:00'))");
+}
+
+#[test]
 fn comments_hold_no_raw_control_character() {
     let sql = schema_sql(&fixture("sr35", "extras"), "cmt");
     for part in ["\"tab\\there\"", "\"new\\nline\"", "\"cr\\r\\n\"", "\"nul\\0x\"", "\"pct % _ \\\\% \\\\_\""] {

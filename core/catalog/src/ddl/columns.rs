@@ -14,9 +14,22 @@ pub fn base_index(table: &Table) -> Result<&IndexMeta> {
         .ok_or_else(|| super::inconsistent(table, "its base index has no schema"))
 }
 
-/// What stored expressions call the columns, and what they are called now.
-pub fn named(schema: &[Column]) -> Vec<Named<'_>> {
-    schema.iter().map(|column| Named { id: column.id(), name: &column.name }).collect()
+/// What the expressions of one clause may cost: their bytes, times the columns to look for and the bytes of the same expression, as every
+/// quote and parenthesis in it may be looked for to its end. A thousand columns and a hundred expressions are far from it, and so is
+/// a single one of ten thousand bytes.
+const MAX_COST: usize = 128 << 20;
+
+/// What the stored expressions `texts` call the columns, and what they are called now. None where finding that would take long: then they
+/// are printed as stored.
+pub fn named<'a>(schema: &'a [Column], texts: impl IntoIterator<Item = &'a str>) -> Option<Vec<Named<'a>>> {
+    let cost = |text: &str| text.len().saturating_mul(schema.len().saturating_add(text.len()));
+    let costs = texts.into_iter().map(cost).fold(0usize, usize::saturating_add);
+    (costs <= MAX_COST).then(|| schema.iter().map(|column| Named { id: column.id(), name: &column.name }).collect())
+}
+
+/// The same for the expressions of all generated columns.
+pub fn named_by_generated(schema: &[Column]) -> Option<Vec<Named<'_>>> {
+    named(schema, schema.iter().filter_map(|column| Some(column.materialized_column_expr.as_ref()?.expr.as_str())))
 }
 
 /// The column that `id` names: ids first, then names, both without regard to case.
@@ -62,7 +75,7 @@ impl<'a> Names<'a> {
 }
 
 /// One line of CREATE TABLE.
-pub fn definition(table: &Table, column: &Column, schema: &[Column]) -> Result<String> {
+pub fn definition(table: &Table, column: &Column, names: Option<&[Named]>) -> Result<String> {
     let mut out = format!("{} {}", quote::name(&column.name), types::column_type(&column.ty)?);
     if let Some(aggregation) = aggregation(table, column)? {
         out.push(' ');
@@ -73,7 +86,7 @@ pub fn definition(table: &Table, column: &Column, schema: &[Column]) -> Result<S
         out.push_str(" AUTO_INCREMENT");
     }
     if let Some(generated) = &column.materialized_column_expr {
-        out.push_str(&format!(" AS {}", generated_expression(table, &generated.expr, schema)));
+        out.push_str(&format!(" AS {}", generated_expression(table, &generated.expr, names)));
     } else if let Some(default) = default(column) {
         out.push_str(&format!(" DEFAULT {default}"));
     }
@@ -99,11 +112,12 @@ fn aggregation(table: &Table, column: &Column) -> Result<Option<String>> {
 }
 
 /// StarRocks prints the expression of a primary-key table as stored but for needless parentheses, of other tables with backticks.
-fn generated_expression(table: &Table, text: &str, schema: &[Column]) -> String {
+fn generated_expression(table: &Table, text: &str, names: Option<&[Named]>) -> String {
+    let Some(names) = names else { return text.to_owned() };
     if table.keys_type.as_deref() == Some("PRIMARY_KEYS") {
-        expr::plain_casts(&expr::rename(text, &named(schema), Quoting::WhereNeeded))
+        expr::plain_casts(&expr::rename(text, names, Quoting::WhereNeeded))
     } else {
-        expr::rename(text, &named(schema), Quoting::Always)
+        expr::rename(text, names, Quoting::Always)
     }
 }
 

@@ -20,7 +20,7 @@ pub enum Quoting {
     WhereNeeded,
 }
 
-/// Expressions longer than this are printed as stored: nobody writes such, and the work grows with their length times the columns.
+/// Expressions longer than this are printed as stored: nobody writes such. How much there may be in all, `columns::named` decides.
 const MAX_LENGTH: usize = 64 << 10;
 
 /// Casts within casts beyond this keep their parentheses.

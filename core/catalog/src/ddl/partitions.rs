@@ -2,7 +2,7 @@
 
 use super::columns::{named, resolve};
 use super::expr::{self, Quoting};
-use super::quote;
+use super::{literal, quote};
 use crate::error::{CatalogError, Result};
 use crate::model::{Column, DistributionInfo, Partition, PartitionInfo, Table};
 use crate::range::{BoundValue, End, Range};
@@ -23,8 +23,10 @@ pub fn clause(table: &Table, schema: &[Column]) -> Result<Option<String>> {
         "ExpressionRangePartitionInfo" => Some(format!("PARTITION BY {}", range_expression(info, schema))),
         "ExpressionRangePartitionInfoV2" => {
             let texts = info.serialized_partition_exprs.as_deref().unwrap_or_default();
+            let names = named(schema, texts.iter().map(String::as_str));
             let plain = |text: &String| {
-                let text = expr::plain_casts(&expr::rename(text, &named(schema), Quoting::WhereNeeded));
+                let Some(names) = &names else { return text.clone() };
+                let text = expr::plain_casts(&expr::rename(text, names, Quoting::WhereNeeded));
                 expr::without_cast(&text, &["from_unixtime", "from_unixtime_ms"]).to_owned()
             };
             let expressions = texts.iter().map(plain).collect::<Vec<_>>().join(", ");
@@ -56,20 +58,27 @@ pub fn view_clause(table: &Table, schema: &[Column], database: &str) -> Result<O
         "SinglePartitionInfo" => return Ok(None),
         "ExpressionRangePartitionInfo" => {
             let expressions = info.partition_exprs.as_deref().unwrap_or_default();
-            let plain =
-                |text: &crate::model::Expr| expr::unqualified(&text.expr, &named(schema), database, &table.name);
+            let names = named(schema, expressions.iter().map(|text| text.expr.as_str()));
+            let plain = |text: &crate::model::Expr| match &names {
+                Some(names) => expr::unqualified(&text.expr, names, database, &table.name),
+                None => text.expr.clone(),
+            };
             expressions.iter().map(plain).collect()
         }
         // A generated column is not among the view's own columns: its expression stands for it.
         "ListPartitionInfo" => {
-            let item = |name: &str| {
-                let column = schema.iter().find(|column| column.name == name);
-                match column.and_then(|column| column.materialized_column_expr.as_ref()) {
-                    Some(generated) => expr::rename(&generated.expr, &named(schema), Quoting::WhereNeeded),
-                    None => quote::name(name),
-                }
+            let columns = column_names(info, schema);
+            let generated = |name: &str| {
+                let column = schema.iter().find(|column| column.name == name)?;
+                column.materialized_column_expr.as_ref().map(|generated| generated.expr.as_str())
             };
-            column_names(info, schema).into_iter().map(item).collect()
+            let names = named(schema, columns.iter().filter_map(|name| generated(name)));
+            let item = |name: &str| match (generated(name), &names) {
+                (Some(text), Some(names)) => expr::rename(text, names, Quoting::WhereNeeded),
+                (Some(text), None) => text.to_owned(),
+                (None, _) => quote::name(name),
+            };
+            columns.into_iter().map(item).collect()
         }
         _ => column_names(info, schema).into_iter().map(quote::name).collect(),
     };
@@ -78,8 +87,10 @@ pub fn view_clause(table: &Table, schema: &[Column], database: &str) -> Result<O
 
 fn range_expression(info: &PartitionInfo, schema: &[Column]) -> String {
     let expressions = info.partition_exprs.as_deref().unwrap_or_default();
-    let plain = |text: &crate::model::Expr| {
-        expr::time_slice_arguments(&expr::rename(&text.expr, &named(schema), Quoting::WhereNeeded))
+    let names = named(schema, expressions.iter().map(|text| text.expr.as_str()));
+    let plain = |text: &crate::model::Expr| match &names {
+        Some(names) => expr::time_slice_arguments(&expr::rename(&text.expr, names, Quoting::WhereNeeded)),
+        None => text.expr.clone(),
     };
     expressions.iter().map(plain).collect::<Vec<_>>().join(", ")
 }
@@ -161,11 +172,7 @@ fn list_values(info: &PartitionInfo, id: i64, types: &[&str]) -> String {
         if text.eq_ignore_ascii_case(NULL) {
             return "NULL".to_owned();
         }
-        quote::single(match (primitive, text.to_ascii_lowercase().as_str()) {
-            ("BOOLEAN", "1" | "true") => "TRUE",
-            ("BOOLEAN", "0" | "false") => "FALSE",
-            _ => text,
-        })
+        quote::single(literal::parsed(primitive, text).as_deref().unwrap_or(text))
     };
     let primitive = |at: usize| types.get(at).copied().unwrap_or_default();
     let single = info.id_to_values.as_ref().and_then(|map| map.get(&id)).filter(|values| !values.is_empty());
