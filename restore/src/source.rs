@@ -6,7 +6,7 @@ mod repository;
 use crate::error::{RestoreError, Result};
 use bytes::Bytes;
 use directory::DirectorySource;
-pub(crate) use directory::is_tablet;
+pub(crate) use directory::{Stamp, is_tablet};
 use repository::RepositorySource;
 pub(crate) use repository::tablet_of;
 use starsnap_catalog::layout::TabletPlace;
@@ -43,8 +43,8 @@ pub(crate) struct SourceFile {
     pub(crate) md5: Option<Md5>,
     /// Bytes.
     pub(crate) size: u64,
-    /// mtime in nanoseconds where the md5 is unknown.
-    pub(crate) stamp: Option<i128>,
+    /// Where the md5 is unknown.
+    pub(crate) stamp: Option<Stamp>,
     place: Place,
 }
 

@@ -8,6 +8,7 @@
 //! belongs to another is thrown away. All of it happens under the table's lock.
 
 use crate::error::{RestoreError, Result};
+use crate::source::Stamp;
 use crate::warehouse::{STAGING, TableLock};
 use serde::{Deserialize, Serialize};
 use starsnap_catalog::layout;
@@ -41,9 +42,10 @@ pub(crate) struct Finished {
     pub(crate) path: String,
     pub(crate) md5: Md5,
     pub(crate) size: u64,
-    /// What tells a changed source file where its md5 is not known beforehand: its mtime in nanoseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) stamp: Option<i128>,
+    /// What tells a changed source file where its md5 is not known beforehand. Older journals have a `stamp` that was less than that, and
+    /// is not looked at.
+    #[serde(default, rename = "source", skip_serializing_if = "Option::is_none")]
+    pub(crate) stamp: Option<Stamp>,
     /// About to be written anew.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) gone: bool,
@@ -236,8 +238,19 @@ impl Staging {
 
     /// Removes the staging directory, and what it holds of an old table.
     pub(crate) fn remove(&self) -> Result<()> {
-        std::fs::remove_dir_all(&self.dir).map_err(|error| RestoreError::io("remove", &self.dir, error))
+        clear(&self.dir).map_err(|error| RestoreError::io("remove", &self.dir, error))
     }
+}
+
+/// Removes a staging directory, the journal durably before all else: left without the mark, beside an old table that was exchanged, it would
+/// vouch for that table's files.
+fn clear(dir: &Path) -> io::Result<()> {
+    match std::fs::remove_file(dir.join(JOURNAL)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    File::open(dir)?.sync_all()?;
+    std::fs::remove_dir_all(dir)
 }
 
 /// Removes the staging directories of `table` except `ours`.
@@ -249,7 +262,7 @@ fn discard_others(parent: &Path, table: &str, ours: &Path) -> Result<()> {
         let id = name.to_str().and_then(|name| name.strip_prefix(table)?.strip_prefix('.'));
         let is_staging = id.is_some_and(|id| id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit()));
         if is_staging && entry.path() != ours {
-            std::fs::remove_dir_all(entry.path()).map_err(|error| RestoreError::io("remove", &entry.path(), error))?;
+            clear(&entry.path()).map_err(|error| RestoreError::io("remove", &entry.path(), error))?;
         }
     }
     Ok(())
@@ -258,7 +271,7 @@ fn discard_others(parent: &Path, table: &str, ours: &Path) -> Result<()> {
 /// Opens the journal for appending and reads what it holds; begins anew where it belongs to something else, or its table is already exchanged.
 fn take_up(dir: &Path, header: &str) -> io::Result<(File, HashMap<String, Finished>)> {
     if exchanged(dir) {
-        std::fs::remove_dir_all(dir)?;
+        clear(dir)?;
     }
     let _ = std::fs::remove_file(dir.join(COMMIT));
     let path = dir.join(JOURNAL);
@@ -270,7 +283,7 @@ fn take_up(dir: &Path, header: &str) -> io::Result<(File, HashMap<String, Finish
         file.seek(io::SeekFrom::End(0))?;
         return Ok((file, finished));
     }
-    match std::fs::remove_dir_all(dir) {
+    match clear(dir) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
@@ -396,6 +409,86 @@ mod tests {
         // Killed behind it: `table/` is the old table.
         let staging = Staging::open(dir.path(), &work("t", "a")).unwrap();
         assert!(staging.finished("x.dat").is_none());
+    }
+
+    /// Such journals have an mtime alone, which tells too little; what else they say still counts.
+    #[test]
+    fn stamps_of_older_journals_match_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let staging = Staging::open(dir.path(), &work("t", "a")).unwrap();
+        stage(&staging, "x.dat", b"abc");
+        stage(&staging, "y.dat", b"abc");
+        let journal = staging.dir().join(JOURNAL);
+        drop(staging);
+        let text = std::fs::read_to_string(&journal).unwrap();
+        let older = text.replacen("\"size\":3", "\"size\":3,\"stamp\":1723652491000000000", 1);
+        assert_ne!(older, text);
+        std::fs::write(&journal, older).unwrap();
+        let staging = Staging::open(dir.path(), &work("t", "a")).unwrap();
+        let (x, y) = (staging.finished("x.dat").unwrap(), staging.finished("y.dat").unwrap());
+        assert_eq!((x.stamp, x.md5), (None, y.md5));
+    }
+
+    /// Names below `dir`, in the order in which `work` removes them.
+    fn removed(dir: &Path, work: impl FnOnce()) -> Vec<String> {
+        use rustix::fs::inotify;
+        let watch = inotify::init(inotify::CreateFlags::NONBLOCK).unwrap();
+        inotify::add_watch(&watch, dir, inotify::WatchFlags::DELETE).unwrap();
+        work();
+        let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
+        let mut reader = inotify::Reader::new(&watch, &mut buffer);
+        let names = std::iter::from_fn(|| {
+            let event = reader.next().ok()?;
+            Some(event.file_name().map(|name| name.to_str().unwrap().to_owned()).unwrap_or_default())
+        });
+        names.filter(|name| !name.is_empty()).collect()
+    }
+
+    /// A journal without its mark, beside the table that was exchanged, would vouch for the old files.
+    #[test]
+    fn the_journal_goes_before_all_else() {
+        use rustix::fs::{CWD, RenameFlags};
+        let dir = tempfile::tempdir().unwrap();
+        let exchanged = |work: &Work| {
+            let staging = Staging::open(dir.path(), work).unwrap();
+            stage(&staging, "x.dat", b"new");
+            staging.mark_exchange().unwrap();
+            let staged = staging.table();
+            // Both at once, or the one could get the other's inode.
+            let old = tempfile::tempdir_in(dir.path()).unwrap().keep();
+            std::fs::write(old.join("x.dat"), b"old").unwrap();
+            rustix::fs::renameat_with(CWD, &staged, CWD, &old, RenameFlags::EXCHANGE).unwrap();
+            // Whichever order the directory has, chance does not put the journal first.
+            (0..30).for_each(|other| std::fs::write(staging.dir().join(format!("{other}")), "").unwrap());
+            staging
+        };
+        let (ours, other) = (work("t", "a"), work("t", "b"));
+        let check = |what: &str, names: &[String]| {
+            assert_eq!(names.first().map(String::as_str), Some(JOURNAL), "{what}: {names:?}");
+            assert!(names.len() > 1, "{what}: {names:?}");
+        };
+        let staging = exchanged(&ours);
+        let path = staging.dir().to_owned();
+        check("removed", &removed(&path, || staging.remove().unwrap()));
+        drop(staging);
+
+        drop(exchanged(&ours));
+        check("begun anew", &removed(&path, || drop(Staging::open(dir.path(), &ours).unwrap())));
+
+        drop(exchanged(&ours));
+        check("discarded", &removed(&path, || drop(Staging::open(dir.path(), &other).unwrap())));
+
+        // Killed behind that first step, with the mark or without.
+        for mark in [true, false] {
+            let staging = exchanged(&ours);
+            std::fs::remove_file(path.join(JOURNAL)).unwrap();
+            if !mark {
+                std::fs::remove_file(path.join(COMMIT)).unwrap();
+            }
+            drop(staging);
+            let staging = Staging::open(dir.path(), &ours).unwrap();
+            assert!(staging.finished("x.dat").is_none() && !staging.table().join("x.dat").exists());
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use starsnap_catalog::snapshot::TableKind;
 use starsnap_repository::{Location, Repository};
 use starsnap_restore::report::{JobStatus, TableReport, TableStatus};
 use starsnap_restore::restore::restore;
+use starsnap_restore::source::Source;
 use starsnap_restore::{Cancel, ErrorKind, Progress};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -145,6 +146,7 @@ async fn finished_files_are_not_fetched_again() {
     let report = restore(job.clone(), progress, cancel).await.unwrap();
     assert_eq!((report.status, report.exit_code()), (JobStatus::Interrupted, 130));
     assert_eq!(report.tables[0].status, TableStatus::Interrupted);
+    assert_eq!((report.files, report.bytes), (0, 0), "what was planned was not restored");
     assert!(report.notes[0].contains("run the same command again"), "{report:#?}");
     assert!(!warehouse.path().join("sr_hub/orders").exists());
 
@@ -228,6 +230,50 @@ async fn a_recheck_takes_back_what_the_journal_says_of_a_damaged_file() {
     assert_eq!(run(job).await.unwrap().status, JobStatus::Done);
     let snapshot = repository.snapshot("sr_hub_full", None, None).await.unwrap();
     assert_eq!(tablet_files(&warehouse.path().join("sr_hub/orders")), expected(&snapshot, "orders", None));
+}
+
+/// In a plain copy nothing tells a file's md5, and all files have the backup's time: `cp -p` of the repaired one gives it the same again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_a_copy_that_was_repaired_meanwhile_is_fetched_again() {
+    let repository = open(&location("sr35/hub")).await;
+    let dir = tempfile::tempdir().unwrap();
+    let (first, plain, second) = (dir.path().join("first"), dir.path().join("plain"), dir.path().join("second"));
+    let mut job = options(source(&repository, "sr_hub_full").await, &first);
+    job.tables = table("orders");
+    run(job).await.unwrap();
+    let whole = first.join("sr_hub/orders");
+    // Copies bytes alone, no attributes.
+    copy(&whole, &plain);
+    let time = std::time::UNIX_EPOCH + Duration::from_secs(1_723_652_491);
+    let at_backup = |path: &Path| std::fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+    tree(&plain).keys().for_each(|path| at_backup(&plain.join(path)));
+    let damage = |path: &str| {
+        let mut bytes = std::fs::read(whole.join(path)).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(plain.join(path), bytes).unwrap();
+        at_backup(&plain.join(path));
+    };
+    let wanted = tablet_files(&whole);
+    wanted.keys().filter(|path| path.ends_with(".dat")).for_each(|path| damage(path));
+
+    let stopped = async |limit: u64| {
+        let cancel = Cancel::default();
+        let progress = Arc::new(AfterFiles { files: AtomicU64::new(0), limit, cancel: cancel.clone() });
+        restore(options(Source::directory(&plain).unwrap(), &second), progress, cancel).await.unwrap()
+    };
+    assert_eq!(stopped(wanted.len() as u64 - 1).await.status, JobStatus::Interrupted);
+    // One repaired in place, the others exchanged.
+    for (nth, path) in wanted.keys().filter(|path| path.ends_with(".dat")).enumerate() {
+        if nth > 0 {
+            std::fs::remove_file(plain.join(path)).unwrap();
+        }
+        std::fs::write(plain.join(path), std::fs::read(whole.join(path)).unwrap()).unwrap();
+        at_backup(&plain.join(path));
+    }
+    let report = stopped(u64::MAX).await;
+    assert_eq!(report.status, JobStatus::Done, "{report:#?}");
+    assert!(report.reused_files > 0, "what did not change is kept: {report:#?}");
+    assert!(tablet_files(&second.join("sr_hub/orders")) == wanted, "what was damaged is restored");
 }
 
 #[tokio::test(flavor = "multi_thread")]

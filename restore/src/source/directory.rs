@@ -4,12 +4,32 @@ use super::{Place, SourceFile, Stored, TabletListing, check_names, foreign_names
 use crate::error::{ErrorKind, RestoreError, Result};
 use crate::objects::{self, MountedSnapshot};
 use crate::warehouse::{read_table_json, table_dirs};
+use serde::{Deserialize, Serialize};
 use starsnap_catalog::layout::TabletPlace;
 use starsnap_catalog::table_file::{Origin, TableFile};
 use starsnap_repository::md5::Md5;
 use starsnap_tablet::meta::is_header;
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+/// What tells a changed file where nothing tells its md5.
+///
+/// Its mtime alone does not: all files of a backup have the backup's, and tools that keep times give it to a repaired file as well. Nothing
+/// keeps a ctime or an inode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Stamp {
+    /// Seconds, and nanoseconds of the second.
+    mtime: (i64, i64),
+    ctime: (i64, i64),
+    inode: u64,
+}
+
+impl Stamp {
+    fn of(meta: &Metadata) -> Stamp {
+        Stamp { mtime: (meta.mtime(), meta.mtime_nsec()), ctime: (meta.ctime(), meta.ctime_nsec()), inode: meta.ino() }
+    }
+}
 
 /// The extended attribute with a file's md5, in hex.
 const MD5_ATTRIBUTE: &str = "user.starsnap.md5";
@@ -255,8 +275,7 @@ fn list(dir: &Path) -> std::io::Result<(Vec<SourceFile>, Vec<String>)> {
                 continue;
             }
         };
-        let mtime = i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec());
-        let stamp = md5.is_none().then_some(mtime);
+        let stamp = md5.is_none().then(|| Stamp::of(&meta));
         files.push(SourceFile { name, md5, size: meta.len(), stamp, place: Place::Local(path) });
     }
     files.sort_by(|a, b| a.name.cmp(&b.name));
