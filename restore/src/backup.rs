@@ -240,15 +240,20 @@ fn gather(options: &BackupOptions, wanted: Option<&Wanted>) -> Result<Gathered> 
     }
     let objects = objects::read(&dir)?;
     let whole = options.tables.is_empty() && wanted.is_none();
+    let choices = choices(options, wanted, &Source::database_dir(&dir)?, &objects)?;
+    let view_of = |choice: &TableChoice| objects.views.iter().find(|view| view.name == choice.name);
+    let tables = choices.iter().filter(|choice| view_of(choice).is_none());
+    let locks = tables.map(|choice| TableLock::shared(&dir, &choice.name)).collect::<Result<Vec<_>>>()?;
+    let mut locks = locks.into_iter();
+    // Again, as a restore may have ended meanwhile: a table's catalog must not be paired with another's files.
     let source = Source::database_dir(&dir)?;
-    let choices = choices(options, wanted, &source, &objects)?;
     let (mut parts, mut extras, mut notes) = (Vec::new(), Objects::default(), Vec::new());
     for choice in &choices {
-        if let Some(view) = objects.views.iter().find(|view| view.name == choice.name) {
+        if let Some(view) = view_of(choice) {
             parts.push(Part { kind: ObjectKind::View, entry: view.clone(), tablets: Vec::new(), _lock: None });
             continue;
         }
-        parts.push(part(&source, &dir, choice)?);
+        parts.push(part(&source, choice, locks.next().flatten())?);
     }
     if let Some(wanted) = wanted {
         extras.functions = wanted.functions(&objects.functions, "back up")?;
@@ -314,9 +319,8 @@ fn choices(
     Ok(choices)
 }
 
-/// One table directory: locked, cut down to the chosen partitions, every tablet there.
-fn part(source: &Source, dir: &Path, choice: &TableChoice) -> Result<Part> {
-    let lock = TableLock::shared(dir, &choice.name)?;
+/// One table directory, cut down to the chosen partitions, every tablet there. The lock was taken before `source` was read.
+fn part(source: &Source, choice: &TableChoice, lock: Option<TableLock>) -> Result<Part> {
     let no_table = || RestoreError::new(ErrorKind::NoSuchObject, "back up table", &choice.name, "it is gone");
     let at = source.tables().iter().position(|entry| entry.name == choice.name).ok_or_else(no_table)?;
     let original = source.table_file(at).ok_or_else(no_table)?.entry;

@@ -124,6 +124,52 @@ async fn what_cannot_be_backed_up_is_refused_and_leaves_no_snapshot() {
     assert!(error.to_string().contains("in use"), "{error}");
 }
 
+/// A restore that ends while a backup begins: the backup takes either table whole, never one's catalog with the other's files.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_is_replaced_before_its_lock_is_taken_is_read_again() {
+    let repository = open(&location("sr35/hub")).await;
+    let (warehouse, other, target) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for (label, name, to) in [
+        ("sr_hub_full", "orders", warehouse.path()),
+        ("sr_member_backup2", "sr_member", warehouse.path()),
+        ("sr_hub_full", "sr_member", other.path()),
+    ] {
+        let mut job = options(source(&repository, label).await, to);
+        job.tables = table(name);
+        assert_eq!(run(job).await.unwrap().status, JobStatus::Done);
+    }
+    // As its lock is a pipe, the backup waits where it takes it, until somebody reads.
+    let locks = warehouse.path().join("sr_hub/.starsnap-staging");
+    std::fs::create_dir(&locks).unwrap();
+    let (before, pipe) = (locks.join("orders.lock"), locks.join("sr_member.lock"));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let written = new_repository(target.path()).await;
+    let (to, from) = (written.clone(), warehouse.path().to_owned());
+    let backup = tokio::spawn(async move { run_backup(&to, "x", &from, "sr_hub", Vec::new()).await });
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !before.exists() {
+        assert!(std::time::Instant::now() < until && !backup.is_finished(), "the backup takes no locks");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let standing = warehouse.path().join("sr_hub/sr_member");
+    std::fs::rename(&standing, other.path().join("replaced")).unwrap();
+    std::fs::rename(other.path().join("sr_hub/sr_member"), &standing).unwrap();
+    let reading = tokio::task::spawn_blocking(move || std::fs::File::open(pipe).unwrap());
+    backup.await.unwrap().unwrap();
+    reading.await.unwrap();
+
+    let (back, original) = (
+        written.snapshot("x", None, None).await.unwrap(),
+        repository.snapshot("sr_hub_full", None, None).await.unwrap(),
+    );
+    assert!(expected(&back, "sr_member", None) == expected(&original, "sr_member", None));
+    let as_parsed = |snapshot: &starsnap_repository::OpenSnapshot| {
+        as_written(snapshot.catalog.table("sr_member").unwrap()).unwrap().parse().unwrap()
+    };
+    assert_eq!(as_parsed(&back), as_parsed(&original), "its catalog is another's");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_genuine_snapshots_are_surveyed_as_show_snapshot_does() {
     for name in REPOSITORIES {
