@@ -85,6 +85,15 @@ impl Repository {
     async fn find_at(location: &Location) -> Result<Vec<Repository>> {
         let storage = location.whole_storage().await?;
         let entries = storage.list("").await?;
+        if directory_name(location).is_none() && is_snapshot(location, &entries) {
+            return Err(RepositoryError::new(
+                ErrorKind::Invalid,
+                "find a repository in",
+                storage.describe(),
+                "it is the directory of a snapshot, not of a repository",
+            )
+            .advise("give the directory above it"));
+        }
         if entries.iter().any(is_repository_content) || directory_name(location).is_some() {
             let stated = directory_name(location).unwrap_or_default();
             return Ok(vec![Repository::open_at(storage, "", &stated, &entries).await?]);
@@ -337,6 +346,23 @@ fn directory_name(location: &Location) -> Option<String> {
     let path = path.canonicalize().ok()?;
     let given = location.path()?.file_name().and_then(|name| name.to_str()).and_then(name_of);
     given.or_else(|| path.file_name().and_then(|name| name.to_str()).and_then(name_of)).map(str::to_owned)
+}
+
+/// Whether a label's directory is given, whose `__ss_content` looks like a label. A repository may have a label `content` too, but no files
+/// of a snapshot beside it, nor a name like this.
+fn is_snapshot(location: &Location, entries: &[Entry]) -> bool {
+    let of_snapshot = |entry: &Entry| {
+        let base = split_name(entry.name()).map(|(base, _)| base);
+        entry.kind == EntryKind::File && base.is_some_and(|base| base == META || timestamp_of(base).is_some())
+    };
+    let named = || {
+        let real = location.path().and_then(|path| path.canonicalize().ok());
+        let text = real.map_or_else(|| location.to_string(), |path| path.display().to_string());
+        let name = text.trim_end_matches('/').rsplit('/').next().and_then(|name| name.strip_prefix(LABEL_PREFIX));
+        name.is_some_and(|label| !label.is_empty()) && is_directory(entries, CONTENT)
+    };
+    !entries.iter().any(|entry| entry.kind == EntryKind::File && entry.name() == REPO_INFO)
+        && (entries.iter().any(of_snapshot) || named())
 }
 
 fn is_directory(entries: &[Entry], path: &str) -> bool {

@@ -219,6 +219,57 @@ async fn of_two_md5s_the_listed_then_the_right_one_is_used() {
 }
 
 #[tokio::test]
+async fn more_copies_than_can_be_compared_are_not_read() {
+    let copy = Copy::of("sr35/hub", LABEL);
+    let file = copy.tablet_file(".dat");
+    let base = file.with_extension("");
+    // Sparse, each as large as one that is read: together they are more than a gigabyte.
+    for number in 0..17 {
+        let other = fs::File::create(base.with_added_extension(format!("{number:032x}"))).unwrap();
+        other.set_len(64 << 20).unwrap();
+        other.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(u64::from(number == 9))).unwrap();
+    }
+    fs::remove_file(&file).unwrap();
+    let snapshot = opened(&copy).await;
+    says(&snapshot, &[".dat", "17 times", &format!("{:032x} is used, it is the newest", 9)]);
+
+    // A large one is not read, but what is said of the others is true.
+    let copy = Copy::of("sr35/hub", LABEL);
+    let file = copy.tablet_file(".dat");
+    let base = file.with_extension("");
+    fs::File::create(base.with_added_extension(format!("{:032x}", 1))).unwrap().set_len((64 << 20) + 1).unwrap();
+    fs::write(&file, "changed").unwrap();
+    says(&opened(&copy).await, &["2 times", "is used, the content of the others has not theirs"]);
+}
+
+#[tokio::test]
+async fn the_directory_of_a_snapshot_is_no_repository() {
+    use starsnap_repository::{Location, Repository};
+    let refused = async |path: &Path| {
+        let error = Repository::find(&Location::from(path.to_owned())).await.unwrap_err().to_string();
+        assert!(error.contains("the directory of a snapshot") && error.contains("directory above"), "{error}");
+    };
+    let copy = Copy::of("sr35/hub", LABEL);
+    refused(&copy.label).await;
+    // A crashed backup may have its content only; one of views has none.
+    let other = copy.dir.path().join("renamed");
+    support::copy_tree(&copy.label, &other);
+    fs::remove_dir_all(other.join("__ss_content")).unwrap();
+    refused(&other).await;
+    for prefix in ["__meta.", "__info_"] {
+        fs::remove_file(copy.file(prefix)).unwrap();
+    }
+    refused(&copy.label).await;
+
+    // A label may be called so.
+    let copy = Copy::of("sr35/hub", LABEL);
+    fs::rename(&copy.label, copy.root.join("__ss_content")).unwrap();
+    for path in [copy.dir.path(), &copy.root] {
+        assert_eq!(open(path).await.labels().await.unwrap()[0].name, "content");
+    }
+}
+
+#[tokio::test]
 async fn a_file_that_info_lists_and_is_not_there_is_named() {
     let copy = Copy::of("sr23/old", "old_part");
     let file = copy.tablet_file(".dat");

@@ -14,6 +14,12 @@ use std::time::SystemTime;
 /// Of several files with one name, each larger one is not read to see which is right.
 const MAX_COMPARED: u64 = 64 << 20;
 
+/// So much is read of all of them while a snapshot is opened.
+const MAX_COMPARED_IN_ALL: u64 = 1 << 30;
+
+/// What a read counts for at least: each is a request to the store.
+const LEAST_COMPARED: u64 = 64 << 10;
+
 /// What was found.
 #[derive(Debug, Default)]
 pub(super) struct Content {
@@ -70,20 +76,25 @@ pub(super) async fn read(
     }
     found.sort_unstable_by(|a, b| (a.key, &a.name, a.md5).cmp(&(b.key, &b.name, b.md5)));
     content.tablets = group(repository, dir, catalog, found).await?;
-    for (key, problems) in foreign {
-        let problems = Vec::from(problems);
-        match content.tablets.binary_search_by_key(&key, |tablet| tablet.key) {
-            Ok(at) => {
-                if let Some(tablet) = content.tablets.get_mut(at) {
-                    tablet.problems.extend(problems);
-                }
-            }
-            Err(at) => content.tablets.insert(at, TabletFiles { key, files: Vec::new(), problems }),
-        }
-    }
+    add_problems(&mut content.tablets, foreign);
     content.strays.sort();
     note_lake(&mut content);
     Ok(content)
+}
+
+/// Adds problems to the tablets, which are sorted and stay so; a tablet that has nothing else is new.
+fn add_problems(tablets: &mut Vec<TabletFiles>, foreign: HashMap<TabletKey, Problems>) {
+    let mut alone = Vec::new();
+    for (key, problems) in foreign {
+        let problems = Vec::from(problems);
+        let found = tablets.binary_search_by_key(&key, |tablet| tablet.key);
+        match found.ok().and_then(|at| tablets.get_mut(at)) {
+            Some(tablet) => tablet.problems.extend(problems),
+            None => alone.push(TabletFiles { key, files: Vec::new(), problems }),
+        }
+    }
+    tablets.extend(alone);
+    tablets.sort_unstable_by_key(|tablet| tablet.key);
 }
 
 /// Key and file name of a path below `__ss_content`; none unless it has exactly StarRocks' form.
@@ -111,6 +122,7 @@ fn canonical(text: &str) -> Option<i64> {
 /// Groups sorted files by tablet, each name once.
 async fn group(repository: &Repository, dir: &str, catalog: &Snapshot, found: Vec<Found>) -> Result<Vec<TabletFiles>> {
     let mut listed: Option<HashMap<i64, HashSet<&str>>> = None;
+    let mut budget = MAX_COMPARED_IN_ALL;
     let mut tablets: Vec<TabletFiles> = Vec::new();
     let mut found = found.into_iter().peekable();
     while let Some(first) = found.next() {
@@ -123,7 +135,7 @@ async fn group(repository: &Repository, dir: &str, catalog: &Snapshot, found: Ve
         if variants.len() > 1 {
             // Rare, so the names in `__info` are gathered only then.
             let listed = listed.get_or_insert_with(|| listed_files(catalog));
-            (variants, problem) = choose(repository, dir, listed.get(&key.tablet), variants).await?;
+            (variants, problem) = choose(repository, dir, listed.get(&key.tablet), variants, &mut budget).await?;
         }
         if tablets.last().is_none_or(|last| last.key != key) {
             if let Some(last) = tablets.last_mut() {
@@ -156,12 +168,13 @@ fn listed_files(catalog: &Snapshot) -> HashMap<i64, HashSet<&str>> {
 }
 
 /// Of several files with one name, the one to use: what `__info` lists; else the only one whose content has its md5; else, with nothing
-/// to tell them apart, the newest. Unless `__info` decides, a sentence says so, as StarRocks does not restore such a tablet.
+/// to tell them apart, or more of them than `budget` lets read, the newest. Unless `__info` decides, a sentence says so, as StarRocks does not restore such a tablet.
 async fn choose(
     repository: &Repository,
     dir: &str,
     listed: Option<&HashSet<&str>>,
     mut variants: Vec<Found>,
+    budget: &mut u64,
 ) -> Result<(Vec<Found>, Option<String>)> {
     if let Some(listed) = listed {
         let named = |found: &Found| listed.contains(format!("{}.{}", found.name, found.md5).as_str());
@@ -171,9 +184,16 @@ async fn choose(
         }
     }
     let all: Vec<_> = variants.iter().map(|found| found.md5.to_string()).collect();
+    let compared: Vec<u64> = variants.iter().map(|found| found.size).filter(|size| *size <= MAX_COMPARED).collect();
+    let cost = compared.iter().map(|size| (*size).max(LEAST_COMPARED)).fold(0, u64::saturating_add);
+    let affordable = cost <= *budget;
+    if affordable {
+        *budget -= cost;
+    }
     let mut right = Vec::new();
     for found in &variants {
-        right.push(found.size > MAX_COMPARED || content_matches(repository, dir, found).await?);
+        let unread = !affordable || found.size > MAX_COMPARED;
+        right.push(unread || content_matches(repository, dir, found).await?);
     }
     let matching = right.iter().filter(|right| **right).count();
     if matching > 0 {
@@ -184,6 +204,7 @@ async fn choose(
     let used = variants.split_off(variants.len() - 1);
     let problem = used.first().map(|used| {
         let why = match matching {
+            1 if used.size > MAX_COMPARED => "the content of the others has not theirs",
             1 => "only its content has its md5",
             0 => "though the content of none has its md5",
             _ => "it is the newest",
@@ -373,5 +394,31 @@ async fn say_absent(repository: &Repository, dir: &str, key: &TabletKey, place: 
         Err(error) if error.kind == ErrorKind::Unavailable => Err(error),
         Err(error) if error.kind == ErrorKind::NotFound => Ok(format!("{place}: the directory `{path}` is missing")),
         Err(error) => Ok(format!("{place}: {error}")),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn problems_of_many_tablets_take_no_time() {
+        let key = |tablet| TabletKey { database: 1, table: 2, physical: 3, index: 4, tablet };
+        let mut tablets: Vec<TabletFiles> =
+            (0..100).map(|at| TabletFiles { key: key(at * 1000), files: Vec::new(), problems: Vec::new() }).collect();
+        let foreign = (0..300_000).map(|at| {
+            let mut problems = Problems::default();
+            problems.add(|| at.to_string());
+            (key(at), problems)
+        });
+        let start = std::time::Instant::now();
+        add_problems(&mut tablets, foreign.collect());
+        assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
+        let expected = |(at, tablet): (usize, &TabletFiles)| {
+            tablet.key.tablet == i64::try_from(at).unwrap() && tablet.problems == [at.to_string()]
+        };
+        assert_eq!(tablets.len(), 300_000);
+        assert!(tablets.iter().enumerate().all(expected));
     }
 }
