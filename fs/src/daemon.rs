@@ -13,9 +13,11 @@ pub struct Daemon {
     pipe: File,
 }
 
-/// Splits off a background process in a session of its own and returns in it. The parent never returns: it exits with 0 when the child is
-/// ready, and with what [`Daemon::fail`] says otherwise, its message on standard error.
+/// Splits off a background process and returns in it. The parent never returns: it exits with 0 when the child is ready, and with what
+/// [`Daemon::fail`] says otherwise, its message on standard error.
 ///
+/// Until [`Daemon::ready`] the child stays in the caller's process group: autofs, and so systemd's automount units, let only the group that
+/// mounts come near the mount point meanwhile, and whoever presses Ctrl-C means the child too.
 /// The working directory stays, so that relative paths mean the same until [`Daemon::ready`].
 pub fn daemonize() -> io::Result<Daemon> {
     if std::fs::read_dir("/proc/self/task")?.count() != 1 {
@@ -33,8 +35,6 @@ pub fn daemonize() -> io::Result<Daemon> {
         -1 => Err(io::Error::last_os_error()),
         0 => {
             drop(from_child);
-            // SAFETY: takes nothing and fails only for the leader of a process group, which a new child is not.
-            unsafe { libc::setsid() };
             Ok(Daemon { pipe: File::from(to_parent) })
         }
         _ => {
@@ -63,8 +63,11 @@ fn hear(mut pipe: File) -> i32 {
 }
 
 impl Daemon {
-    /// Tells the parent that all is well, and lets go of the terminal and the working directory.
+    /// Lets go of the terminal and the working directory, goes into a session of its own, and tells the parent that all is well. Fails when
+    /// the parent is gone: then nobody knows of this process, and it must take back what it did.
     pub fn ready(mut self) -> io::Result<()> {
+        // SAFETY: takes nothing and fails only for the leader of a process group, which a child is not.
+        unsafe { libc::setsid() };
         std::env::set_current_dir("/")?;
         let null = File::options().read(true).write(true).open("/dev/null")?;
         for descriptor in 0..3 {

@@ -4,16 +4,22 @@ mod check;
 mod filesystem;
 mod handles;
 mod mountpoint;
+mod table;
 
 pub use mountpoint::MountError;
 
+use crate::signals::ignored;
 use crate::tree::Tree;
 use fuser::{Config, MountOption, Session, SessionACL};
 use starsnap_repository::reading::Reading;
+use std::io;
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 /// How to mount.
@@ -36,6 +42,8 @@ pub struct MountOptions {
     pub read_ahead: Option<u32>,
     /// The memory and the caches to read with, where the store is not on local disk.
     pub reading: Reading,
+    /// Paths that are used while it is mounted, as caches: they must not lie below the mount point. That of a local repository need not be told.
+    pub uses: Vec<PathBuf>,
     /// Source of the mount in `mount` and `df`.
     pub name: String,
 }
@@ -52,6 +60,7 @@ impl MountOptions {
             threads: None,
             read_ahead: None,
             reading: Reading::default(),
+            uses: Vec::new(),
             name: "starsnap".into(),
         }
     }
@@ -80,6 +89,8 @@ impl MountOptions {
 #[derive(Debug)]
 pub struct Mounted {
     mountpoint: PathBuf,
+    /// By which it is found again, as its path may change.
+    device: Option<String>,
     attached: bool,
     /// Becomes the outcome when the session ended.
     ended: watch::Receiver<Option<Result<(), String>>>,
@@ -89,27 +100,43 @@ pub struct Mounted {
 /// `current_thread` runtime only while it is driven.
 pub async fn mount(tree: Arc<Tree>, options: &MountOptions) -> Result<Mounted, MountError> {
     let mountpoint = mountpoint::check(&options.mountpoint, options.nonempty)?;
-    raise_file_limit();
     // A store either has all its files on local disk or none: it says so of any path.
-    let far = tree.source().storage().local_file("").is_none();
+    let storage = tree.source().storage();
+    let far = storage.local_file("").is_none();
+    let location = (!far).then(|| PathBuf::from(storage.describe()));
+    let uses: Vec<PathBuf> = location.into_iter().chain(options.uses.iter().cloned()).collect();
+    mountpoint::holds_none(&mountpoint, &uses)?;
+    raise_file_limit();
     let filesystem = filesystem::StarsnapFs::new(tree, options, tokio::runtime::Handle::current());
     let greeted = filesystem.greeted();
     let session = Session::new(filesystem, &mountpoint, &options.config())
         .map_err(|error| mountpoint::refused(&mountpoint, options.allow_other, &error))?;
+    let device = table::at(&mountpoint).map(|entry| entry.device);
+    let no_thread = |error| MountError::new(&mountpoint, format!("no thread can be started: {error}"), "");
+    // Never dropped, as it would unmount by path once more, and so what others have mounted there meanwhile, or the autofs beneath. What
+    // stays is a descriptor.
+    let session = ManuallyDrop::new(session.spawn().map_err(no_thread)?);
+    // SAFETY: the handle is taken out once, of what is never dropped and not used again.
+    let guard = unsafe { std::ptr::read(&session.guard) };
     let (tell, ended) = watch::channel(None);
     let serve = move || {
-        let outcome = session.run().map_err(|error| error.to_string());
+        let outcome = match guard.join() {
+            Ok(outcome) => outcome.map_err(|error| error.to_string()),
+            Err(_) => Err("its thread ended unexpectedly".into()),
+        };
         let _ = tell.send(Some(outcome));
     };
-    std::thread::Builder::new()
-        .name("starsnap-mount".into())
-        .spawn(serve)
-        .map_err(|error| MountError::new(&mountpoint, format!("no thread can be started: {error}"), ""))?;
-    let mut mounted = Mounted { mountpoint: mountpoint.clone(), attached: false, ended };
-    mountpoint::greeted(&mountpoint, &greeted, mounted.ended.clone()).await?;
+    if let Err(error) = std::thread::Builder::new().name("starsnap-mount".into()).spawn(serve) {
+        let _ = mountpoint::unmount(&mountpoint, device.as_deref());
+        return Err(no_thread(error));
+    }
+    let mut mounted = Mounted { mountpoint: mountpoint.clone(), device, attached: false, ended };
+    mountpoint::greeted(&mountpoint, mounted.device.as_deref(), &greeted, mounted.ended.clone()).await?;
     mounted.attached = true;
     let read_ahead = options.read_ahead.unwrap_or_else(|| if far { far_read_ahead(&options.reading) } else { 1024 });
-    mountpoint::read_ahead(&mountpoint, read_ahead);
+    if let Some(device) = &mounted.device {
+        mountpoint::read_ahead(device, read_ahead);
+    }
     tracing::info!(mountpoint = %mountpoint.display(), "mounted");
     Ok(mounted)
 }
@@ -141,10 +168,11 @@ impl Mounted {
 
     /// Takes the mount away; whether it still serves somebody.
     fn detach(&mut self) -> Result<bool, MountError> {
-        if self.ended.borrow().is_some() || !std::mem::take(&mut self.attached) {
+        // One that broke off is still there.
+        if matches!(*self.ended.borrow(), Some(Ok(()))) || !std::mem::take(&mut self.attached) {
             return Ok(false);
         }
-        mountpoint::unmount(&self.mountpoint)
+        mountpoint::unmount(&self.mountpoint, self.device.as_deref())
     }
 }
 
@@ -156,30 +184,76 @@ impl Drop for Mounted {
     }
 }
 
-/// Mounts and serves until somebody unmounts, or SIGTERM, SIGINT or SIGHUP asks for it. `ready` is called when the mount can be used.
-pub async fn run_foreground(tree: Arc<Tree>, options: &MountOptions, ready: impl FnOnce()) -> Result<(), MountError> {
-    let handler = |kind| {
-        signal(kind)
-            .map_err(|error| MountError::new(&options.mountpoint, format!("signals cannot be handled: {error}"), ""))
-    };
+/// Mounts and serves until somebody unmounts, or SIGTERM, SIGINT or SIGHUP asks for it; of these, signals that are ignored already stay so.
+/// `ready` is called when the mount can be used; where it fails, as nobody waits for the mount any more, it is taken away again.
+pub async fn run_foreground(
+    tree: Arc<Tree>,
+    options: &MountOptions,
+    ready: impl FnOnce() -> io::Result<()>,
+) -> Result<(), MountError> {
     // Before the mount is there: a signal that comes early must not leave it behind.
-    let mut terminate = handler(SignalKind::terminate())?;
-    let mut interrupt = handler(SignalKind::interrupt())?;
-    let mut hangup = handler(SignalKind::hangup())?;
+    let mut asked = pin!(Stop::new(&options.mountpoint)?.asked());
     let mut mounted = mount(tree, options).await?;
-    let reading = options.reading.clone();
-    ready();
-    let name = tokio::select! {
-        ended = mounted.wait() => return ended,
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-        _ = hangup.recv() => "SIGHUP",
+    let early = tokio::select! {
+        biased;
+        name = &mut asked => Some(name),
+        () = std::future::ready(()) => None,
     };
-    tracing::info!(read = ?reading.usage(), "{name}: unmounting");
+    let name = match early {
+        Some(name) => name,
+        None => {
+            if let Err(error) = ready() {
+                let mountpoint = mounted.mountpoint.clone();
+                end(mounted).await?;
+                let reason = format!("whoever asked for the mount cannot be told that it is ready: {error}");
+                return Err(MountError::new(&mountpoint, reason, ""));
+            }
+            tokio::select! {
+                ended = mounted.wait() => return ended,
+                name = &mut asked => name,
+            }
+        }
+    };
+    tracing::info!(read = ?options.reading.usage(), "{name}: unmounting");
+    end(mounted).await
+}
+
+async fn end(mounted: Mounted) -> Result<(), MountError> {
     tokio::select! {
         ended = mounted.unmount() => ended,
         // The last user of a busy mount may never let go; the mount point is free already.
         () = tokio::time::sleep(Duration::from_secs(5)) => Ok(()),
+    }
+}
+
+/// The signals that ask for an end.
+struct Stop(Vec<(&'static str, Signal)>);
+
+impl Stop {
+    fn new(mountpoint: &Path) -> Result<Stop, MountError> {
+        let kinds = [
+            ("SIGTERM", SignalKind::terminate()),
+            ("SIGINT", SignalKind::interrupt()),
+            ("SIGHUP", SignalKind::hangup()),
+        ];
+        let heeded = kinds.into_iter().filter(|(_, kind)| !ignored(kind.as_raw_value()));
+        let signals = heeded.map(|(name, kind)| Ok((name, signal(kind)?))).collect::<io::Result<_>>();
+        signals
+            .map(Stop)
+            .map_err(|error| MountError::new(mountpoint, format!("signals cannot be handled: {error}"), ""))
+    }
+
+    /// The name of the first that comes.
+    async fn asked(mut self) -> &'static str {
+        std::future::poll_fn(|context| {
+            for (name, signal) in &mut self.0 {
+                if signal.poll_recv(context).is_ready() {
+                    return Poll::Ready(*name);
+                }
+            }
+            Poll::Pending
+        })
+        .await
     }
 }
 

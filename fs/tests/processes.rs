@@ -5,6 +5,7 @@
 
 mod common;
 
+use common::autofs::Autofs;
 use common::*;
 use starsnap_fs::daemon::daemonize;
 use starsnap_fs::mount::{MountOptions, run_foreground};
@@ -13,8 +14,13 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-const TESTS: [(&str, fn()); 5] = [
+const TESTS: [(&str, fn()); 10] = [
     ("signals_unmount_cleanly", signals_unmount_cleanly),
+    ("ignored_signals_stay_ignored", ignored_signals_stay_ignored),
+    ("signals_unmount_what_was_renamed", signals_unmount_what_was_renamed),
+    ("automount_units_get_their_mount", automount_units_get_their_mount),
+    ("interrupted_before_it_is_ready_nothing_is_mounted", interrupted_before_it_is_ready_nothing_is_mounted),
+    ("a_mount_that_nobody_waits_for_is_taken_away", a_mount_that_nobody_waits_for_is_taken_away),
     ("background_mount_is_ready_when_the_command_returns", background_mount_is_ready_when_the_command_returns),
     ("background_failure_is_the_command_s", background_failure_is_the_command_s),
     ("background_crash_is_reported", background_crash_is_reported),
@@ -48,13 +54,22 @@ fn play(role: &str, mountpoint: &Path) -> i32 {
     if role == "crash" {
         std::process::abort();
     }
+    if role == "slow" {
+        println!("started");
+        while !go(mountpoint).exists() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
     let location = std::env::var_os("STARSNAP_TEST_LOCATION").map_or_else(|| genuine("sr35/hub"), Into::into);
     let (runtime, tree) = tree_of(&location, quick());
     let options = MountOptions::new(mountpoint);
     let mut daemon = daemon;
     let ready = || match daemon.take() {
-        Some(daemon) => daemon.ready().unwrap(),
-        None => println!("ready"),
+        Some(daemon) => daemon.ready(),
+        None => {
+            println!("ready");
+            Ok(())
+        }
     };
     match runtime.block_on(run_foreground(tree, &options, ready)) {
         Ok(()) => 0,
@@ -68,6 +83,11 @@ fn play(role: &str, mountpoint: &Path) -> i32 {
     }
 }
 
+/// The file for which a slow mount waits.
+fn go(mountpoint: &Path) -> std::path::PathBuf {
+    mountpoint.with_extension("go")
+}
+
 fn start(role: &str, mountpoint: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.arg(format!("role={role}")).arg(mountpoint);
@@ -75,11 +95,23 @@ fn start(role: &str, mountpoint: &Path) -> Command {
 }
 
 fn foreground(mountpoint: &Path) -> Child {
-    let mut child = start("foreground", mountpoint).stdout(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.as_mut().unwrap()), &mut line).unwrap();
-    assert_eq!(line, "ready\n");
+    spawn(&mut start("foreground", mountpoint), "ready\n")
+}
+
+/// Starts a process and waits until it has said `line`.
+fn spawn(command: &mut Command, line: &str) -> Child {
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.as_mut().unwrap()), &mut said).unwrap();
+    assert_eq!(said, line);
     child
+}
+
+/// Sends a signal to a child that was not waited for, or to its group where that is its own.
+fn kill(child: &Child, signal: i32, group: bool) {
+    let id = i32::try_from(child.id()).unwrap();
+    // SAFETY: the process is our own child, and its number is not another's before it is waited for.
+    assert_eq!(unsafe { libc::kill(if group { -id } else { id }, signal) }, 0);
 }
 
 fn is_mounted(mountpoint: &Path) -> bool {
@@ -103,12 +135,106 @@ fn signals_unmount_cleanly() {
         let dir = tempfile::tempdir().unwrap();
         let mut child = foreground(dir.path());
         assert!(dir.path().join("sr_hub_full/latest/orders").is_dir());
-        // SAFETY: the process is our own child, which was not waited for.
-        assert_eq!(unsafe { libc::kill(child.id() as i32, signal) }, 0);
+        kill(&child, signal, false);
         assert_eq!(child.wait().unwrap().code(), Some(0), "signal {signal}");
         assert!(!is_mounted(dir.path()));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "the directory beneath is back");
     }
+}
+
+fn ignored_signals_stay_ignored() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' HUP INT; exec \"$0\" \"$@\""]).arg(std::env::current_exe().unwrap());
+    command.arg("role=foreground").arg(dir.path());
+    let mut child = spawn(&mut command, "ready\n");
+    kill(&child, libc::SIGHUP, false);
+    kill(&child, libc::SIGINT, false);
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(child.try_wait().unwrap().is_none() && is_mounted(dir.path()), "an ignored signal ended the mount");
+    kill(&child, libc::SIGTERM, false);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(!is_mounted(dir.path()));
+}
+
+fn signals_unmount_what_was_renamed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (before, after) = (dir.path().join("a b"), dir.path().join("b\\c"));
+    fs::create_dir_all(before.join("mnt")).unwrap();
+    let mut child = foreground(&before.join("mnt"));
+    fs::rename(&before, &after).unwrap();
+    // What stands at the old path now is not ours.
+    fs::create_dir_all(before.join("mnt")).unwrap();
+    let mut other = foreground(&before.join("mnt"));
+    kill(&child, libc::SIGTERM, false);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(fs::read_dir(after.join("mnt")).unwrap().count(), 0, "the directory beneath is back");
+    assert!(before.join("mnt/sr_hub_full").is_dir());
+    kill(&other, libc::SIGTERM, false);
+    assert_eq!(other.wait().unwrap().code(), Some(0));
+    assert!(!is_mounted(dir.path()));
+}
+
+fn automount_units_get_their_mount() {
+    use std::os::unix::process::CommandExt;
+    let dir = tempfile::tempdir().unwrap();
+    let mut autofs = Autofs::new(dir.path());
+    // In another group, as only ours may look.
+    let mut ls = Command::new("ls");
+    let looker = ls.arg(dir.path()).process_group(0).stdout(Stdio::piped()).spawn().unwrap();
+    autofs.asked();
+    let mut command = start("background", dir.path()).spawn().unwrap();
+    until("the command returns", || command.try_wait().unwrap().is_some());
+    assert!(command.wait().unwrap().success());
+    autofs.ready();
+    let listed = looker.wait_with_output().unwrap();
+    assert!(String::from_utf8(listed.stdout).unwrap().contains("sr_hub_full"));
+    // The process is on its own by now.
+    let daemon = daemon_of(dir.path());
+    // SAFETY: neither call touches memory.
+    assert_eq!(unsafe { (libc::getsid(daemon), libc::getpgid(daemon)) }, (daemon, daemon));
+    umount(dir.path());
+    until("the background process goes", || !Path::new(&format!("/proc/{daemon}")).exists());
+    assert!(is_mounted(dir.path()), "the autofs beneath was taken away too");
+}
+
+/// The process that serves a mount point in the background.
+fn daemon_of(mountpoint: &Path) -> i32 {
+    let names = |id: i32| {
+        let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        let mut arguments = line.split(|byte| *byte == 0);
+        arguments.any(|argument| argument == b"role=background")
+            && arguments.any(|argument| argument == mountpoint.as_os_str().as_encoded_bytes())
+    };
+    let ids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    ids.into_iter().find(|id| names(*id)).unwrap()
+}
+
+fn interrupted_before_it_is_ready_nothing_is_mounted() {
+    use std::os::unix::process::CommandExt;
+    let dir = tempfile::tempdir().unwrap();
+    let mountpoint = dir.path().join("mnt");
+    fs::create_dir(&mountpoint).unwrap();
+    let mut child = spawn(start("slow", &mountpoint).process_group(0), "started\n");
+    // Ctrl-C reaches all of the group.
+    kill(&child, libc::SIGINT, true);
+    // Ends when the last process that writes there does.
+    std::io::copy(child.stdout.as_mut().unwrap(), &mut std::io::sink()).unwrap();
+    assert!(!child.wait().unwrap().success());
+    assert!(!is_mounted(&mountpoint));
+}
+
+fn a_mount_that_nobody_waits_for_is_taken_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let mountpoint = dir.path().join("mnt");
+    fs::create_dir(&mountpoint).unwrap();
+    let mut child = spawn(&mut start("slow", &mountpoint), "started\n");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    fs::write(go(&mountpoint), "").unwrap();
+    // The process lets go of it when it takes the mount for ready.
+    std::io::copy(child.stdout.as_mut().unwrap(), &mut std::io::sink()).unwrap();
+    until("the mount goes", || !is_mounted(&mountpoint));
 }
 
 fn background_mount_is_ready_when_the_command_returns() {

@@ -13,6 +13,7 @@ use starsnap_fs::mount::{MountOptions, run_foreground};
 use starsnap_fs::tree::{self, Tree};
 use starsnap_restore::{ErrorKind, RestoreError};
 use std::cell::RefCell;
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -121,15 +122,14 @@ fn start(request: &Request, globals: &Globals) -> anyhow::Result<Outcome> {
             if !globals.quiet {
                 said()
             }
+            Ok(())
         }));
     }
     // Returns in the background process; the caller's waits for it to be ready, or to fail.
     let daemon = RefCell::new(Some(daemonize().context("cannot start a background process")?));
     let ready = || {
         logging::to_syslog();
-        if let Some(Err(error)) = daemon.take().map(Daemon::ready) {
-            tracing::warn!(%error, "cannot let go of the terminal");
-        }
+        daemon.take().map_or(Ok(()), Daemon::ready)
     };
     let served = wait(serve(request, globals, ready));
     if let Err(error) = &served {
@@ -150,7 +150,11 @@ fn start(request: &Request, globals: &Globals) -> anyhow::Result<Outcome> {
 }
 
 /// Mounts and serves until unmounted; calls `ready` when the mount can be used.
-async fn serve(request: &Request, globals: &Globals, ready: impl FnOnce()) -> anyhow::Result<Outcome> {
+async fn serve(
+    request: &Request,
+    globals: &Globals,
+    ready: impl FnOnce() -> io::Result<()>,
+) -> anyhow::Result<Outcome> {
     let repository = open_repository(&request.repository, request.options.repository_name.as_deref(), globals).await?;
     let mut options = MountOptions::new(&request.mountpoint);
     options.allow_other = request.options.allow_other;
@@ -158,9 +162,11 @@ async fn serve(request: &Request, globals: &Globals, ready: impl FnOnce()) -> an
     options.verify = !request.options.no_md5;
     options.name = repository.storage().describe();
     options.reading = repository.reading().clone();
+    let kept = index_cache(globals);
+    options.uses = globals.cache.iter().chain(kept.as_ref().map(|kept| &kept.dir)).cloned().collect();
     let tree = Tree::new(
         Arc::new(repository),
-        index_cache(globals),
+        kept,
         tree::Options { rows: !request.options.no_rows, ..tree::Options::default() },
     );
     run_foreground(Arc::new(tree), &options, ready).await?;

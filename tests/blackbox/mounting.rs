@@ -101,6 +101,30 @@ fn what_cannot_be_mounted_fails_in_the_foreground() {
 }
 
 #[test]
+fn a_mount_over_what_it_needs_itself_is_refused() {
+    let world = World::new();
+    let point = world.dir("mnt");
+    let (outside, inside) = (genuine::one("sr35/hub").location(), point.join("location"));
+    assert!(Command::new("cp").arg("-r").args([&outside, &inside]).status().unwrap().success());
+    std::os::unix::fs::symlink(&point, world.path("link")).unwrap();
+    let linked = world.path("link").join("not yet/there");
+    let mount = |location: &Path, args: &[&OsStr]| {
+        let all = ["mount".as_ref(), location.as_os_str(), point.as_os_str(), "-o".as_ref(), "nonempty".as_ref()];
+        world.run([&all[..], args].concat())
+    };
+    for (location, args) in [
+        (&inside, &[][..]),
+        (&outside, &["--cache".as_ref(), point.as_os_str()]),
+        (&outside, &["--cache-dir".as_ref(), linked.as_os_str()]),
+    ] {
+        mount(location, args).code(1).says("would lie below the mount").says("somewhere else");
+        assert!(!is_mounted(&point));
+    }
+    mount(&outside, &["--cache".as_ref(), world.path("blocks").as_os_str()]).ok();
+    unmount(&point);
+}
+
+#[test]
 fn mount_options_say_what_is_safe() {
     let world = World::new();
     let mount = world.mount(&genuine::one("sr35/hub").location());

@@ -1,5 +1,6 @@
 //! The mount point: whether it can be one, whether it answers, taking it away.
 
+use super::table;
 use std::ffi::CString;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -46,7 +47,7 @@ pub(super) fn check(path: &Path, nonempty: bool) -> Result<PathBuf, MountError> 
     }
     let path = path.canonicalize().map_err(|error| MountError::new(path, error.to_string(), ""))?;
     let shown = path.display();
-    if mounted(&path).is_some_and(|entry| entry.kind == "fuse.starsnap") {
+    if table::at(&path).is_some_and(|entry| entry.kind == "fuse.starsnap") {
         return Err(MountError::new(
             &path,
             "a repository is mounted there already",
@@ -64,22 +65,27 @@ pub(super) fn check(path: &Path, nonempty: bool) -> Result<PathBuf, MountError> 
     Ok(path)
 }
 
-/// What the kernel's table says of a mount.
-struct Entry {
-    /// Major and minor number: `0:52`.
-    device: String,
-    kind: String,
+/// Refuses a mount point that holds what the mount itself uses: to answer a request, it would wait for its own answer.
+pub(super) fn holds_none(mountpoint: &Path, uses: &[PathBuf]) -> Result<(), MountError> {
+    match uses.iter().find(|path| resolved(path).starts_with(mountpoint)) {
+        None => Ok(()),
+        Some(path) => Err(MountError::new(
+            mountpoint,
+            format!("{} would lie below the mount, which needs it itself", path.display()),
+            "mount somewhere else",
+        )),
+    }
 }
 
-/// What is mounted exactly at `path`; the topmost where there are several.
-fn mounted(path: &Path) -> Option<Entry> {
-    let table = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
-    let escaped =
-        path.to_str()?.replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011").replace('\n', "\\012");
-    let at = |line: &&str| line.split(' ').nth(4) == Some(escaped.as_str());
-    let line = table.lines().rfind(at)?;
-    let (_, rest) = line.split_once(" - ")?;
-    Some(Entry { device: line.split(' ').nth(2)?.to_owned(), kind: rest.split(' ').next()?.to_owned() })
+/// A path without symbolic links, as far as it exists.
+fn resolved(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    for there in absolute.ancestors() {
+        if let (Ok(real), Ok(rest)) = (there.canonicalize(), absolute.strip_prefix(there)) {
+            return if rest.as_os_str().is_empty() { real } else { real.join(rest) };
+        }
+    }
+    absolute
 }
 
 /// The error of a mount that the system refused.
@@ -120,6 +126,7 @@ pub(super) fn refused(path: &Path, allow_other: bool, error: &io::Error) -> Moun
 /// that waits for itself cannot even be killed.
 pub(super) async fn greeted(
     path: &Path,
+    device: Option<&str>,
     greeted: &Notify,
     mut ended: watch::Receiver<Option<Result<(), String>>>,
 ) -> Result<(), MountError> {
@@ -132,23 +139,44 @@ pub(super) async fn greeted(
             _ => "the mount ended at once".to_owned(),
         },
     };
-    let _ = unmount(path);
+    let _ = unmount(path, device);
     Err(failed(reason))
 }
 
 /// Raises how far the kernel reads ahead: its own 128 KiB starve a store that is not local.
-pub(super) fn read_ahead(path: &Path, kibibytes: u32) {
-    let Some(mounted) = mounted(path) else { return };
-    let path = format!("/sys/class/bdi/{}/read_ahead_kb", mounted.device);
+pub(super) fn read_ahead(device: &str, kibibytes: u32) {
+    let path = format!("/sys/class/bdi/{device}/read_ahead_kb");
     if let Err(error) = std::fs::write(&path, kibibytes.to_string()) {
         tracing::debug!(%error, "the kernel's read-ahead stays as it is, only root can raise it");
     }
 }
 
-/// Unmounts; whether it is only detached, because somebody uses it.
-pub(super) fn unmount(path: &Path) -> Result<bool, MountError> {
-    let failed = |reason: String| MountError::new(path, format!("it cannot be unmounted: {reason}"), "");
-    let target = CString::new(path.as_os_str().as_bytes()).map_err(|error| failed(error.to_string()))?;
+/// Where the mount of `device` is by now: at `path`, unless a directory above it was renamed.
+fn place(path: &Path, device: &str) -> Option<PathBuf> {
+    let mut places: Vec<PathBuf> =
+        table::read().into_iter().filter(|entry| entry.device == device).map(|entry| entry.path).collect();
+    match places.iter().any(|place| place == path) {
+        true => Some(path.to_owned()),
+        false => places.pop(),
+    }
+}
+
+/// Unmounts, wherever the mount of `device` is by now; whether it is only detached, because somebody uses it.
+pub(super) fn unmount(path: &Path, device: Option<&str>) -> Result<bool, MountError> {
+    let place = |device| place(path, device);
+    let found = match device {
+        Some(device) => match place(device) {
+            Some(found) => found,
+            // Somebody was faster.
+            None => return Ok(false),
+        },
+        None => path.to_owned(),
+    };
+    let shown = found.display();
+    let failed = |reason: String| {
+        MountError::new(path, format!("it cannot be unmounted: {reason}"), format!("`umount {shown}` removes it"))
+    };
+    let target = CString::new(found.as_os_str().as_bytes()).map_err(|error| failed(error.to_string()))?;
     let unmount = |flags| {
         // SAFETY: `target` is a C string that outlives the call.
         match unsafe { libc::umount2(target.as_ptr(), flags) } {
@@ -161,16 +189,19 @@ pub(super) fn unmount(path: &Path) -> Result<bool, MountError> {
         Err(error) => error,
     };
     match error.raw_os_error() {
-        // Somebody was faster.
-        Some(libc::EINVAL | libc::ENOENT) => Ok(false),
+        // Somebody was faster, if it is not there any more.
+        Some(libc::EINVAL | libc::ENOENT) => match device.and_then(place) {
+            None => Ok(false),
+            Some(_) => Err(failed(error.to_string())),
+        },
         Some(libc::EBUSY) => match unmount(libc::MNT_DETACH | libc::UMOUNT_NOFOLLOW) {
             Ok(()) => Ok(true),
             Err(error) => Err(failed(error.to_string())),
         },
         // Only the setuid helper may unmount for other users than root.
-        Some(libc::EPERM) => match fusermount(path, "-u") {
+        Some(libc::EPERM) => match fusermount(&found, "-u") {
             Ok(()) => Ok(false),
-            Err(_) => fusermount(path, "-uz").map(|()| true).map_err(failed),
+            Err(_) => fusermount(&found, "-uz").map(|()| true).map_err(failed),
         },
         _ => Err(failed(error.to_string())),
     }

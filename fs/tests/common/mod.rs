@@ -2,6 +2,8 @@
 
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod autofs;
+
 use starsnap_fs::mount::{MountOptions, Mounted, mount};
 use starsnap_fs::tree::{Options, Tree};
 use starsnap_repository::{Location, Repository};
