@@ -2,6 +2,7 @@
 
 use crate::error::{ErrorKind, RestoreError, Result};
 use crate::plan::{Existing, Plan};
+use crate::transfer::MD5_ATTRIBUTE;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use starsnap_catalog::ddl::{self, Context};
 use starsnap_catalog::layout::TableLayout;
@@ -78,12 +79,23 @@ fn take_over(from: &Path, to: &Path, sync: bool) -> Result<()> {
         let _ = std::fs::remove_file(&target);
         if std::fs::hard_link(entry.path(), &target).is_err() {
             std::fs::copy(entry.path(), &target).map_err(failed)?;
+            copy_md5(&entry.path(), &target);
             if sync {
                 File::open(&target).and_then(|file| file.sync_all()).map_err(failed)?;
             }
         }
     }
     Ok(())
+}
+
+/// Gives a copy the md5 that its original has beside its bytes, where the file system can.
+fn copy_md5(from: &Path, to: &Path) {
+    let mut md5 = [0; 32];
+    if let Ok(length) = rustix::fs::lgetxattr(from, MD5_ATTRIBUTE, &mut md5)
+        && let Some(md5) = md5.get(..length)
+    {
+        let _ = rustix::fs::lsetxattr(to, MD5_ATTRIBUTE, md5, rustix::fs::XattrFlags::empty());
+    }
 }
 
 /// Writes `schema.sql` and, last, `table.json`.

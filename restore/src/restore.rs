@@ -211,6 +211,8 @@ async fn run_table(
         let interrupted = errors.iter().any(|error| error.kind == ErrorKind::Interrupted);
         report.status = if interrupted { TableStatus::Interrupted } else { TableStatus::Failed };
         report.problems = errors.iter().map(ToString::to_string).collect();
+        // Planned, but not put in place.
+        (report.files, report.bytes, report.reused_files, report.partitions) = (0, 0, 0, 0);
     }
     report.seconds = begun.elapsed().as_secs_f64();
     transfer.progress.table_done(&report);

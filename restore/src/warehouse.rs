@@ -102,7 +102,7 @@ impl TableLock {
     /// For a restore, under `.starsnap-staging/` of the database, which is made where missing.
     pub(crate) fn exclusive(database_dir: &Path, table: &str) -> Result<TableLock> {
         let dir = database_dir.join(STAGING);
-        std::fs::create_dir_all(&dir).map_err(|error| RestoreError::io("make", &dir, error))?;
+        make(&dir).map_err(|error| RestoreError::io("make", &dir, error))?;
         let path = dir.join(format!("{}.lock", layout::escape(table)));
         lock(&path, FlockOperation::NonBlockingLockExclusive, true)
             .map_err(|error| RestoreError::io("lock", &path, error))?
@@ -113,8 +113,7 @@ impl TableLock {
     pub(crate) fn shared(database_dir: &Path, table: &str) -> Result<Option<TableLock>> {
         let dir = database_dir.join(STAGING);
         let path = dir.join(format!("{}.lock", layout::escape(table)));
-        let made =
-            std::fs::create_dir_all(&dir).and_then(|()| lock(&path, FlockOperation::NonBlockingLockShared, false));
+        let made = make(&dir).and_then(|()| lock(&path, FlockOperation::NonBlockingLockShared, false));
         match made {
             Ok(Some(lock)) => Ok(Some(lock)),
             Ok(None) => Err(busy("back up table", table)),
@@ -133,10 +132,33 @@ fn busy(action: &'static str, table: &str) -> RestoreError {
         .advise("wait for the other restore or backup to end")
 }
 
+/// Makes a directory that others may remove at any moment.
+fn make(dir: &Path) -> io::Result<()> {
+    loop {
+        match std::fs::create_dir_all(dir) {
+            // It was there, and may be gone again.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match dir.metadata() {
+                Ok(there) if there.is_dir() => return Ok(()),
+                Ok(_) => return Err(error),
+                Err(_) => {}
+            },
+            made => return made,
+        }
+    }
+}
+
 /// Locks `path`; none when another holds it.
 fn lock(path: &Path, operation: FlockOperation, exclusive: bool) -> io::Result<Option<TableLock>> {
     loop {
-        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+        let open = || OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
+        let file = match (open(), path.parent()) {
+            // The last holder of another lock has just removed the directory.
+            (Err(error), Some(dir)) if error.kind() == io::ErrorKind::NotFound => {
+                make(dir)?;
+                continue;
+            }
+            (opened, _) => opened?,
+        };
         match flock(&file, operation) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
@@ -195,5 +217,23 @@ mod tests {
         for bad in ["README", "_SUCCESS", "x.dat.part", "table.json", ".x", "md5"] {
             assert!(!tablet_file_name(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn locks_that_come_and_go_with_their_directory_do_not_get_in_each_others_way() {
+        let database = tempfile::tempdir().unwrap();
+        let lock_often = |table: &'static str| {
+            let database = database.path().to_owned();
+            std::thread::spawn(move || {
+                for _ in 0..2000 {
+                    drop(TableLock::exclusive(&database, table).unwrap());
+                    drop(TableLock::shared(&database, table).unwrap().unwrap());
+                }
+            })
+        };
+        for thread in ["a", "b", "c"].map(lock_often) {
+            thread.join().unwrap();
+        }
+        assert_eq!(std::fs::read_dir(database.path()).unwrap().count(), 0);
     }
 }

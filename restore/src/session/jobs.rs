@@ -287,12 +287,16 @@ impl Jobs {
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(100)).await;
-            let over = match self.read(&key)?.of(kind) {
-                Some(now) => now.id != record.id || now.state.is_over(),
-                None => true,
+            let (over, finished) = match self.read(&key)?.of(kind) {
+                Some(now) if now.id == record.id => (now.state.is_over(), now.state == State::Finished),
+                _ => (true, false),
             };
+            let what = format!("the {} {} of database {database}", kind.word(), record.label);
+            if finished {
+                return Ok(format!("{what} had finished before it could be cancelled"));
+            }
             if over || !self.runs(&key)? {
-                return Ok(format!("cancelled the {} {} of database {database}", kind.word(), record.label));
+                return Ok(format!("cancelled {what}"));
             }
         }
         let reason = format!("process {} was told, but has not stopped within {} s", record.pid, PATIENCE.as_secs());

@@ -50,7 +50,10 @@ pub(super) async fn run<T, W: Future<Output = Result<T>>>(
     };
     record.state = if record.problem.is_empty() { State::Finished } else { State::Cancelled };
     record.finished = Some(now());
-    held.write(&record)?;
+    // What was done is done, whether it can be written down or not.
+    if let Err(error) = held.write(&record) {
+        tracing::warn!("{error}: SHOW does not tell how the job ended");
+    }
     result
 }
 
