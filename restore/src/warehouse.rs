@@ -225,7 +225,7 @@ mod tests {
         let lock_often = |table: &'static str| {
             let database = database.path().to_owned();
             std::thread::spawn(move || {
-                for _ in 0..2000 {
+                for _ in 0..500 {
                     drop(TableLock::exclusive(&database, table).unwrap());
                     drop(TableLock::shared(&database, table).unwrap().unwrap());
                 }

@@ -7,12 +7,12 @@
 //! `STARSNAP_SLICE=3/8` only the third of eight equal parts of it.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-#[path = "../tablet/common.rs"]
-#[allow(dead_code)]
-mod common;
 #[path = "../tablet/build.rs"]
 #[allow(dead_code)]
 mod build;
+#[path = "../tablet/common.rs"]
+#[allow(dead_code)]
+mod common;
 mod counting;
 mod multiplied;
 mod repaired;
