@@ -26,10 +26,20 @@ const SECRET: &[&str] = &[
     // What a role's owner agreed with its user: whoever knows it may assume the role for another.
     "external_id",
     "external.id",
+    // Headers of HTTP, as in `iceberg.catalog.header.Authorization`.
+    "authorization",
+    "cookie",
 ];
 
 /// Names that hold such a part by chance, and are no secrets; a keytab's path must be seen by whoever looks why it cannot be used.
-const HARMLESS: &[&str] = &["enable_keyword_sniff", "kerberos_keytab", "hadoop.kerberos.keytab"];
+const HARMLESS: &[&str] = &[
+    "enable_keyword_sniff",
+    "kerberos_keytab",
+    "hadoop.kerberos.keytab",
+    // Switches.
+    "hadoop.security.authorization",
+    "hive.security.authorization.enabled",
+];
 
 /// True when the value of the property `key` must not be shown: its name holds key, secret, password, token, credential or the like.
 pub fn is_secret(key: &str) -> bool {
@@ -96,6 +106,9 @@ mod tests {
             "aws.s3.external_id",
             "aws.glue.external_id",
             "fs.s3a.assumed.role.external.id",
+            "iceberg.catalog.header.Authorization",
+            "iceberg.catalog.header.Cookie",
+            "Proxy-Authorization",
         ] {
             assert!(is_secret(secret), "{secret}");
         }
@@ -107,6 +120,7 @@ mod tests {
             "user",
             "hosts",
             "enable_keyword_sniff",
+            "hadoop.security.authorization",
             "driver_url",
             "checksum",
         ] {
