@@ -62,8 +62,9 @@ impl DropJob {
                 return Err(refuse(ErrorKind::Usage, reason).advise("drop the label with all of them: leave @… out"));
             }
         }
-        let young = doomed.newest().and_then(|newest| SystemTime::now().duration_since(newest).ok());
-        if doomed.timestamps.is_empty() && !unfinished && young.is_some_and(|age| age < LONGEST_BACKUP) {
+        // By the store's clock, which may be ahead of ours: what comes from the future is as young as can be.
+        let age = doomed.newest().map(|newest| SystemTime::now().duration_since(newest).unwrap_or_default());
+        if doomed.timestamps.is_empty() && !unfinished && age.is_some_and(|age| age < LONGEST_BACKUP) {
             let reason =
                 "the backup was not completed, and files were written less than 24 hours ago: it may still be running";
             return Err(refuse(ErrorKind::Busy, reason.into()).advise("with --unfinished it is dropped all the same"));

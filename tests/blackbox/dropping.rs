@@ -80,9 +80,16 @@ fn backups_that_may_be_running_and_wrong_timestamps_are_refused() {
     world.run(["drop", &location, "broken_upload", "--yes"]).code(1).says("--unfinished");
     world.run(["drop", &location, "broken_upload@2024-01-01-00-00-00-000", "--yes"]).code(10).says("not completed");
     assert!(dir.is_dir());
-    let mut old = Command::new("find");
-    old.arg(&dir).args(["-exec", "touch", "-d", "2 days ago", "{}", "+"]);
-    Ran::of(old).ok();
+    let touch = |when: &str| {
+        let mut touch = Command::new("find");
+        touch.arg(&dir).args(["-exec", "touch", "-d", when, "{}", "+"]);
+        Ran::of(touch).ok();
+    };
+    // Written just now, by a clock that is ahead of ours.
+    touch("1 hour");
+    world.run(["drop", &location, "broken_upload", "--yes"]).code(1).says("--unfinished");
+    assert!(dir.is_dir());
+    touch("2 days ago");
     world.run(["drop", &location, "broken_upload", "--yes"]).ok();
     assert!(!dir.exists());
     world.run(["drop", &location, "sr_hub_full@1999", "--yes"]).code(10).says("2024-08-14-16-20-31-129");
