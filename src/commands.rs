@@ -132,13 +132,15 @@ fn index_cache(globals: &Globals) -> Option<IndexCache> {
     Some(IndexCache::new(std::path::absolute(&dir).unwrap_or(dir)))
 }
 
-/// Stops a job on SIGINT, SIGTERM or SIGHUP; on the second one the process ends at once, as the job is safe to kill.
+/// Stops a job on SIGINT, SIGTERM or SIGHUP; on the second one the process ends at once, as the job is safe to kill. One that was ignored
+/// from the start, as `nohup` has it, stays so: a handler would take that back.
 struct Stop(Cancel);
 
 impl Stop {
     fn on_signals() -> anyhow::Result<Stop> {
         let cancel = Cancel::default();
-        for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        for kind in kinds.into_iter().filter(|kind| !starsnap_fs::signals::ignored(kind.as_raw_value())) {
             let (mut signals, cancel) = (signal(kind)?, cancel.clone());
             tokio::spawn(async move {
                 while signals.recv().await.is_some() {

@@ -263,3 +263,24 @@ fn an_interrupted_restore_is_130_and_goes_on() {
     }
     world.run(args).ok();
 }
+
+/// `nohup`, and a shell without job control that starts a job with `&`, ignore signals for what they start: it goes on when the terminal closes.
+#[test]
+fn signals_that_are_ignored_from_the_start_stop_nothing() {
+    let world = World::new();
+    let location = genuine::one("sr35/hub").location();
+    let warehouse = world.path("warehouse");
+    let (location, warehouse) = (location.to_str().unwrap(), warehouse.to_str().unwrap());
+    let args =
+        ["restore", location, "sr_hub_full", "--table", "orders", "--max-speed", "40KiB", "--warehouse", warehouse];
+    let staged = || sizes(&world.path("warehouse/sr_hub/.starsnap-staging")).unwrap_or_default();
+    let mut command = world.environment(std::process::Command::new("sh"));
+    command.args(["-c", "trap '' HUP INT; exec \"$@\"", "sh"]).arg(crate::common::binary()).args(args);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    crate::common::eventually("it restores", 60, || staged().keys().any(|path| path.contains("/table/")));
+    for signal in ["-HUP", "-INT", "-HUP", "-INT"] {
+        assert!(std::process::Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+    }
+    crate::common::Ran::wait(child).ok();
+    assert!(world.path("warehouse/sr_hub/orders").exists());
+}
