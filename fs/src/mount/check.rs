@@ -48,25 +48,27 @@ impl Check {
             State::Over => return Ok(()),
             State::Failed => return Err(WRONG),
         };
-        // Read again: nothing new.
-        if offset < *next || bytes.is_empty() {
+        if bytes.is_empty() {
             return Ok(());
         }
-        if offset == *next {
-            hasher.update(bytes);
-            *next += bytes.len() as u64;
-            while let Some(early) = ahead.remove(next) {
-                *kept -= early.len();
-                hasher.update(&early);
-                *next += early.len() as u64;
+        if offset <= *next {
+            let mut part = Some((offset, bytes.clone()));
+            while let Some((start, bytes)) = part {
+                // What was read before is nothing new.
+                let new = usize::try_from(*next - start).ok().and_then(|read| bytes.get(read..)).unwrap_or_default();
+                hasher.update(new);
+                *next += new.len() as u64;
+                part = ahead.first_entry().filter(|early| *early.key() <= *next).map(|early| early.remove_entry());
+                *kept -= part.as_ref().map_or(0, |(_, bytes)| bytes.len());
             }
         } else if *kept + bytes.len() > AHEAD {
             *state = State::Over;
             return Ok(());
         } else {
-            *kept += bytes.len();
-            if let Some(same) = ahead.insert(offset, bytes.clone()) {
-                *kept -= same.len();
+            let known = ahead.entry(offset).or_default();
+            if known.len() < bytes.len() {
+                *kept += bytes.len() - known.len();
+                *known = bytes.clone();
             }
         }
         if *next < self.size {
@@ -106,6 +108,32 @@ mod tests {
                 assert_eq!(failures, usize::from(!right), "turn {turn}");
                 assert_eq!(check.failed(), !right);
                 assert_eq!(check.saw(0, &Bytes::from_static(b"the")).is_err(), !right, "a damaged file stays damaged");
+            }
+        }
+    }
+
+    #[test]
+    fn reads_that_overlap_are_checked() {
+        let text = b"the quick brown fox jumps";
+        // Start and end of the reads, in the order in which they come.
+        let orders: [&[(usize, usize)]; 4] = [
+            &[(0, 10), (5, 15), (3, 8), (14, 25)],
+            &[(12, 25), (0, 7), (6, 14)],
+            &[(8, 12), (8, 20), (9, 11), (0, 9), (18, 25)],
+            &[(20, 25), (10, 12), (11, 22), (0, 4), (2, 10)],
+        ];
+        for order in orders {
+            for (expected, right) in [(md5::of(text), true), (md5::of(b"other"), false)] {
+                let check = Check::new(text.len() as u64, expected);
+                let saw = |&(start, end): &(usize, usize)| {
+                    check.saw(start as u64, &Bytes::copy_from_slice(&text[start..end])).is_err()
+                };
+                assert_eq!(order.iter().map(saw).filter(|failed| *failed).count(), usize::from(!right), "{order:?}");
+                let state = check.state.lock().unwrap_or_else(PoisonError::into_inner);
+                assert!(
+                    matches!((&*state, right), (State::Over, true) | (State::Failed, false)),
+                    "{order:?}: {state:?}"
+                );
             }
         }
     }
