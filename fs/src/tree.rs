@@ -49,8 +49,8 @@ const LINK: u32 = 1;
 pub struct Tree {
     source: Arc<dyn Source>,
     options: Options,
-    labels: Labels,
-    slots: Slots,
+    labels: Arc<Labels>,
+    slots: Arc<Slots>,
     texts: generated::Texts,
     born: SystemTime,
 }
@@ -72,7 +72,7 @@ impl Tree {
     /// The tree of any source.
     pub fn of(source: Arc<dyn Source>, options: Options) -> Tree {
         let texts = generated::Texts::new(options.texts);
-        Tree { source, texts, options, labels: Labels::default(), slots: Slots::default(), born: SystemTime::now() }
+        Tree { source, texts, options, labels: Arc::default(), slots: Arc::default(), born: SystemTime::now() }
     }
 
     /// Where the labels and snapshots come from.
@@ -281,7 +281,8 @@ impl Tree {
     }
 
     async fn list(&self) -> Result<Arc<List>> {
-        self.labels.list(&*self.source, &self.slots, &self.options).await
+        let (source, slots) = (self.source.clone(), self.slots.clone());
+        self.labels.list(&labels::From { source, slots, options: self.options.clone() }).await
     }
 
     /// What a number stands for; opens the snapshot where it must.

@@ -54,24 +54,54 @@ pub(super) struct Labels {
     fetched: Mutex<Option<Fetched>>,
     failed: Mutex<Option<(Instant, FsError)>>,
     fetching: tokio::sync::Mutex<()>,
+    /// When the store was last asked.
+    asked: Mutex<Option<Instant>>,
+}
+
+/// What a list is made with, also in a task of its own.
+#[derive(Debug, Clone)]
+pub(super) struct From {
+    pub source: Arc<dyn Source>,
+    pub slots: Arc<Slots>,
+    pub options: Options,
 }
 
 impl Labels {
-    /// The list, not older than a few seconds. While the store cannot be reached the last one serves for a while longer.
-    pub async fn list(&self, source: &dyn Source, slots: &Slots, options: &Options) -> Result<Arc<List>> {
-        if let Some(list) = self.fresh() {
+    /// The list, not older than a few seconds. While the store cannot be reached, or does not answer soon, the last one serves for a while
+    /// longer.
+    pub async fn list(self: &Arc<Self>, from: &From) -> Result<Arc<List>> {
+        let now = Instant::now();
+        if let Some(list) = self.aged(now, Duration::ZERO) {
             return Ok(list);
         }
+        let Some(last) = self.aged(now, from.options.outage) else { return self.refresh(from, now).await };
+        let waited_for = lock(&self.asked).is_some_and(|asked| now.duration_since(asked) >= from.options.patience);
+        if waited_for && self.fetching.try_lock().is_err() {
+            return Ok(last);
+        }
+        // In a task, as it goes on when nobody waits for it any more.
+        let (labels, task) = (self.clone(), from.clone());
+        let refreshed = tokio::spawn(async move { labels.refresh(&task, now).await });
+        match tokio::time::timeout(from.options.patience, refreshed).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) | Err(_) => Ok(last),
+        }
+    }
+
+    /// Asks the store, for who came at `now`; one at a time.
+    async fn refresh(&self, from: &From, now: Instant) -> Result<Arc<List>> {
+        let From { source, slots, options } = from;
         let _one_at_a_time = self.fetching.lock().await;
-        if let Some(list) = self.fresh() {
+        let started = Instant::now();
+        if let Some(list) = self.aged(started, Duration::ZERO) {
             return Ok(list);
         }
         if let Some((at, error)) = &*lock(&self.failed)
             && at.elapsed() < options.retry
         {
-            return self.last(error.clone(), options);
+            return self.last(error.clone(), now, options);
         }
-        let started = Instant::now();
+        *lock(&self.asked) = Some(started);
         match source.labels().await {
             Ok(labels) => {
                 let list = Arc::new(show(labels, slots));
@@ -85,7 +115,7 @@ impl Labels {
                 let error = FsError::from(error);
                 tracing::warn!(%error, "the list of snapshots cannot be refreshed");
                 *lock(&self.failed) = Some((Instant::now(), error.clone()));
-                self.last(error, options)
+                self.last(error, now, options)
             }
         }
     }
@@ -97,16 +127,16 @@ impl Labels {
         }
     }
 
-    fn fresh(&self) -> Option<Arc<List>> {
-        lock(&self.fetched).as_ref().filter(|fetched| fetched.at.elapsed() < fetched.fresh).map(|f| f.list.clone())
+    /// The list, if by `now` it has not been out of date for longer than `longer`.
+    fn aged(&self, now: Instant, longer: Duration) -> Option<Arc<List>> {
+        let good = |last: &&Fetched| now.saturating_duration_since(last.at) < last.fresh + longer;
+        lock(&self.fetched).as_ref().filter(good).map(|last| last.list.clone())
     }
 
-    fn last(&self, error: FsError, options: &Options) -> Result<Arc<List>> {
+    /// What serves who came at `now`, where the store cannot be reached: how long it took to fail is not the list's age.
+    fn last(&self, error: FsError, now: Instant, options: &Options) -> Result<Arc<List>> {
         let passing = matches!(&error, FsError::Repository(e) if e.kind == ErrorKind::Unavailable);
-        match &*lock(&self.fetched) {
-            Some(last) if passing && last.at.elapsed() < last.fresh + options.outage => Ok(last.list.clone()),
-            _ => Err(error),
-        }
+        self.aged(now, options.outage).filter(|_| passing).ok_or(error)
     }
 }
 

@@ -77,6 +77,8 @@ pub struct Options {
     pub retry: Duration,
     /// How long a known list of labels serves while the store cannot be reached.
     pub outage: Duration,
+    /// How long a new list is waited for while the known one would serve.
+    pub patience: Duration,
     /// How long an incomplete or damaged snapshot is believed before it is looked at again.
     pub reread: Duration,
     /// Bytes of memory for opened snapshots, roughly; the one that is looked at is always kept.
@@ -93,6 +95,7 @@ impl Default for Options {
             refresh: Duration::from_secs(5),
             retry: Duration::from_secs(3),
             outage: Duration::from_secs(60),
+            patience: Duration::from_secs(2),
             reread: Duration::from_secs(30),
             memory: 96 << 20,
             texts: 16 << 20,

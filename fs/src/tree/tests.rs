@@ -17,6 +17,9 @@ struct Fake {
     labels: Mutex<Result<Vec<Label>, ErrorKind>>,
     content: Mutex<Result<OpenSnapshot, ErrorKind>>,
     opened: AtomicUsize,
+    /// While it is held, lists hang.
+    hang: Arc<tokio::sync::Mutex<()>>,
+    listed: AtomicUsize,
 }
 
 fn failure(kind: &ErrorKind) -> RepositoryError {
@@ -32,6 +35,8 @@ impl Source for Fake {
         "/fake".into()
     }
     async fn labels(&self) -> starsnap_repository::Result<Vec<Label>> {
+        self.listed.fetch_add(1, Ordering::SeqCst);
+        let _hangs = self.hang.lock().await;
         self.labels.lock().unwrap().clone().map_err(|kind| failure(&kind))
     }
     async fn open(&self, label: &str, timestamp: &str) -> starsnap_repository::Result<OpenSnapshot> {
@@ -77,6 +82,8 @@ fn fake(labels: Vec<Label>, content: OpenSnapshot) -> Arc<Fake> {
         labels: Mutex::new(Ok(labels)),
         content: Mutex::new(Ok(content)),
         opened: AtomicUsize::default(),
+        hang: Arc::default(),
+        listed: AtomicUsize::default(),
     })
 }
 
@@ -202,6 +209,55 @@ async fn outage_is_covered_by_the_last_list() {
     *source.labels.lock().unwrap() = Ok(vec![label("m", &[TIME])]);
     sooner_or_later(None, "m", "what is there now").await;
     assert!(tree.lookup("l").await.is_err());
+}
+
+#[tokio::test]
+async fn a_store_that_hangs_is_covered_by_the_last_list() {
+    let source = fake(vec![label("l", &[TIME])], snapshot(vec![]));
+    let patience = Duration::from_millis(300);
+    let options = Options { outage: Duration::from_secs(60), patience, ..at_once() };
+    let tree = Tree::of(source.clone(), options);
+    assert!(tree.lookup("l").await.is_ok());
+    let hangs = source.hang.clone().lock_owned().await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    tree.refresh();
+    let listed = source.listed.load(Ordering::SeqCst);
+    let began = std::time::Instant::now();
+    assert!(tree.lookup("l").await.is_ok(), "the old list serves");
+    assert!(began.elapsed() >= patience);
+    let began = std::time::Instant::now();
+    for _ in 0..100 {
+        assert!(tree.lookup("l").await.is_ok());
+    }
+    assert!(began.elapsed() < patience * 20, "nobody waits again: {:?}", began.elapsed());
+    assert_eq!(source.listed.load(Ordering::SeqCst), listed + 1, "the store is asked once");
+    // What comes of it in the end serves, though nobody waited for it.
+    *source.labels.lock().unwrap() = Ok(vec![label("m", &[TIME])]);
+    drop(hangs);
+    let until = std::time::Instant::now() + Duration::from_secs(30);
+    while tree.lookup("m").await.is_err() {
+        assert!(std::time::Instant::now() < until, "the new list");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_time_that_a_store_takes_to_fail_is_not_the_lists_age() {
+    let source = fake(vec![label("l", &[TIME])], snapshot(vec![]));
+    let patience = Duration::from_secs(60);
+    let tree = Tree::of(source.clone(), Options { outage: Duration::from_secs(2), patience, ..at_once() });
+    assert!(tree.lookup("l").await.is_ok());
+    let hangs = source.hang.clone().lock_owned().await;
+    tree.refresh();
+    *source.labels.lock().unwrap() = Err(ErrorKind::Unavailable);
+    let later = async {
+        tokio::time::sleep(Duration::from_millis(2500)).await;
+        drop(hangs);
+    };
+    let began = std::time::Instant::now();
+    let (looked, ()) = tokio::join!(tree.lookup("l"), later);
+    assert!(looked.is_ok() && began.elapsed() > Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(tree.lookup("l").await.is_err(), "it is old by now");
 }
 
 #[tokio::test]
