@@ -30,6 +30,11 @@ pub enum FsError {
         "cannot read the rows of {path}: {reason} (`starsnap verify` says what is sound; an undamaged partition has its own rows)"
     )]
     Rows { path: String, reason: String },
+    /// A read far ahead, or of a store that is slow.
+    #[error(
+        "cannot read the rows of {path}: what stands before byte {offset} is not decoded after {seconds} seconds (the same read again goes on from there; `starsnap export` has no such limit)"
+    )]
+    RowsLate { path: String, offset: u64, seconds: u64 },
     /// Each open file of rows may keep a decoder and its memory.
     #[error(
         "cannot open {path}: {limit} files of rows are open already (close some; `starsnap export` writes many tables at once)"
@@ -54,7 +59,9 @@ impl FsError {
             FsError::IsDirectory(_) => libc::EISDIR,
             FsError::NotLink(_) => libc::EINVAL,
             FsError::Stale(_) => libc::ESTALE,
-            FsError::Changed { .. } | FsError::Catalog { .. } | FsError::Rows { .. } => libc::EIO,
+            FsError::Changed { .. } | FsError::Catalog { .. } | FsError::Rows { .. } | FsError::RowsLate { .. } => {
+                libc::EIO
+            }
             FsError::TooManyRows { .. } => libc::ENFILE,
             FsError::Repository(error) => match error.kind {
                 ErrorKind::NotFound => libc::ENOENT,

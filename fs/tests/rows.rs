@@ -247,6 +247,30 @@ fn rows_are_read_at_any_offset() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_read_far_ahead_fails_in_bounded_time_and_can_be_taken_up() {
+    let (_far, tree) = far(&genuine("sr35/hub")).await;
+    let path = "sr_hub_full/latest/events/rows.jsonl";
+    let all = whole(&reader(&tree, path).await).await;
+    let reader = reader(&tree, path).await.patience(Duration::from_millis(1));
+    // Longer than any of them takes, were they to start over each time.
+    let until = Instant::now() + Duration::from_secs(60);
+    let mut late = 0;
+    let beyond = loop {
+        match reader.read(1_000_000_000_000, 10).await {
+            Ok(bytes) => break bytes,
+            Err(error) => {
+                assert!(error.errno() == libc::EIO && error.to_string().contains("not decoded after"), "{error}");
+                assert!(Instant::now() < until, "the end is not found after {late} reads");
+                late += 1;
+            }
+        }
+    };
+    assert!(beyond.is_empty() && late > 0, "{late}");
+    let reader = reader.patience(Duration::from_secs(60));
+    assert_eq!(reader.read(0, all.len() + 1).await.unwrap(), all);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn opening_rows_reads_no_more_than_is_asked_for() {
     let (far, tree) = far(&genuine("sr35/hub")).await;
     let node = tree.lookup(&format!("{MEMBER}/rows.jsonl")).await.unwrap();

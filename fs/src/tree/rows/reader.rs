@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::{Receiver, channel};
+use tokio::time::{Duration, Instant, timeout_at};
 
 /// Bytes that stay at hand behind a read, for readers that step back a little.
 const BEHIND: u64 = 1 << 20;
@@ -20,7 +21,11 @@ pub struct RowsReader {
     file: RowsFile,
     from: From,
     state: Mutex<State>,
+    patience: Duration,
 }
+
+/// How long one read may take, as any read of a store that is far away: what waits in the kernel for an answer cannot even be killed.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The window, and what comes after it.
 #[derive(Debug, Default)]
@@ -50,19 +55,31 @@ impl RowsReader {
     /// store is then read.
     pub fn new(file: RowsFile, reading: &Reading) -> RowsReader {
         let from = From { runtime: Handle::current(), reading: reading.clone() };
-        RowsReader { file, from, state: Mutex::default() }
+        RowsReader { file, from, state: Mutex::default(), patience: PATIENCE }
     }
 
-    /// Bytes at `offset`; fewer than `size` only at the end, and before something that cannot be decoded, which is then an error.
+    /// The same, with another bound for one read.
+    #[must_use]
+    pub fn patience(self, patience: Duration) -> RowsReader {
+        RowsReader { patience, ..self }
+    }
+
+    /// Bytes at `offset`; fewer than `size` only at the end, and before something that cannot be decoded, which is then an error. One that
+    /// takes too long is an error too, but what it decoded is not lost: the next goes on from there.
     pub async fn read(&self, offset: u64, size: usize) -> Result<Bytes> {
-        let mut state = self.state.lock().await;
+        let end = offset.saturating_add(size as u64);
+        let deadline = Instant::now() + self.patience;
+        let late =
+            || FsError::RowsLate { path: self.file.shown().to_owned(), offset: end, seconds: self.patience.as_secs() };
+        let mut state = timeout_at(deadline, self.state.lock()).await.map_err(|_| late())?;
         if offset < state.start {
             *state = State::default();
         }
-        let end = offset.saturating_add(size as u64);
         while state.end < end && state.over.is_none() {
             state.forget(offset.saturating_sub(BEHIND));
-            match self.next(&mut state).await? {
+            // Not left to the timeout alone: it lets everything through that is there already.
+            let next = if Instant::now() < deadline { self.next(&mut state) } else { return Err(late()) };
+            match timeout_at(deadline, next).await.map_err(|_| late())?? {
                 Piece::Text(text) => state.take(text),
                 Piece::End => state.over = Some(Ok(())),
                 Piece::Failed(error) => state.over = Some(Err(error)),
