@@ -183,3 +183,22 @@ fn expressions_that_take_long_are_printed_as_stored() {
     last_column(&mut table).materialized_column_expr = Some(Expr { expr: "c0 + 1".into(), ..Expr::default() });
     assert!(ddl::schema_sql(&table, &context()).unwrap().contains("AS `new` + 1"));
 }
+
+#[test]
+fn keys_that_would_become_huge_are_printed_as_stored() {
+    let name = "x".repeat(1 << 20);
+    let mut table = table(&[("a", &name), ("b", "b")]);
+    let context = context();
+    for stored in ["a,a".repeat(10_000), "a;".repeat(20_000)] {
+        assert_eq!(unique(&mut table, &context, &stored).as_ref(), Some(&stored));
+    }
+    let columns = |column: &str| vec![column; 10_000].join(",");
+    for stored in [
+        format!("({}) REFERENCES default_catalog.1.8({})", columns("a"), columns("b")),
+        format!("({}) REFERENCES default_catalog.1.7({})", columns("b"), columns("a")),
+        "(a) REFERENCES default_catalog.1.8(b);".repeat(1000),
+    ] {
+        set(&mut table, "foreign_key_constraints", &stored);
+        assert_eq!(printed(&table, &context, "foreign_key_constraints"), Some(stored));
+    }
+}

@@ -1,11 +1,14 @@
 //! Unique and foreign keys. They are properties whose text names columns by id and, in foreign keys, tables and databases too.
 
 use super::Context;
-use super::columns::find;
+use super::columns::Names;
 use crate::model::{Column, Table};
 
-/// Longer ones are printed as stored: nobody writes such, and the work grows with their length times the columns.
+/// Longer ones are printed as stored: nobody writes such.
 const MAX_LENGTH: usize = 64 << 10;
+
+/// As are those that would become longer than this: a short id may stand for a name of any length, as often as there is place.
+const MAX_PRINTED: usize = 1 << 20;
 
 /// The only catalog in which databases and tables are stored by id.
 const INTERNAL: &str = "default_catalog";
@@ -23,32 +26,45 @@ pub fn unique(table: &Table, schema: &[Column], context: &Context, value: &str) 
         "" => String::new(),
         database => format!("{INTERNAL}.{database}.{}.", table.name),
     };
-    let one = |constraint: &str| match current_columns(constraint, schema, &path, &table.name) {
-        Some(columns) if columns.is_empty() => None,
-        Some(columns) => Some(format!("{path}{}", columns.join(","))),
-        None => Some(constraint.to_owned()),
-    };
-    joined(parts(value).filter_map(one).collect())
+    let known = Names::of(schema);
+    let mut left = MAX_PRINTED;
+    let mut printed = Vec::new();
+    for constraint in parts(value) {
+        let (path, columns) = match current_columns(constraint, &known, &path, &table.name) {
+            Some(columns) if columns.is_empty() => continue,
+            Some(columns) => (path.as_str(), columns),
+            None => ("", vec![constraint]),
+        };
+        let Some(rest) = left.checked_sub(path.len() + length(&columns)) else { return Some(value.to_owned()) };
+        left = rest;
+        printed.push(format!("{path}{}", columns.join(",")));
+    }
+    joined(printed)
+}
+
+/// Of the columns with what separates them.
+fn length(columns: &[&str]) -> usize {
+    columns.iter().map(|column| column.len() + 1).sum()
 }
 
 /// What the columns of a unique key are called now, without those that are gone; none where it cannot be told which they are.
-fn current_columns<'a>(constraint: &str, schema: &'a [Column], path: &str, table: &str) -> Option<Vec<&'a str>> {
+fn current_columns<'a>(constraint: &str, known: &Names<'a>, path: &str, table: &str) -> Option<Vec<&'a str>> {
     // Names may hold dots, so the text is not taken apart at them where the path is known.
-    let known = constraint.trim_start().strip_prefix(path).filter(|_| !path.is_empty());
-    let known = known.or_else(|| after_path(constraint.trim_start(), table));
-    if let Some(list) = known {
-        let names: Vec<_> = list.split(',').filter_map(|id| name_of(id, schema)).collect();
+    let list = constraint.trim_start().strip_prefix(path).filter(|_| !path.is_empty());
+    let list = list.or_else(|| after_path(constraint.trim_start(), table));
+    if let Some(list) = list {
+        let names: Vec<_> = list.split(',').filter_map(|id| known.get(id.trim())).collect();
         // All gone, unless an older name of the table begins like this one, with a dot behind it.
-        if !names.is_empty() || list.split(',').next().and_then(|id| behind_path(id, schema)).is_none() {
+        if !names.is_empty() || list.split(',').next().and_then(|id| behind_path(id, known)).is_none() {
             return Some(names);
         }
     }
     let mut names = Vec::new();
     for (at, id) in constraint.split(',').enumerate() {
-        match name_of(id, schema) {
+        match known.get(id.trim()) {
             Some(name) => names.push(name),
             // The path of another name stands before the first column only.
-            None if at == 0 && id.contains('.') => names.push(behind_path(id, schema)?),
+            None if at == 0 && id.contains('.') => names.push(behind_path(id, known)?),
             None if at == 0 => return None,
             None => {}
         }
@@ -63,15 +79,11 @@ pub fn after_path<'a>(constraint: &'a str, table: &str) -> Option<&'a str> {
 }
 
 /// The column at the end of `catalog.database.table.column`; as tables have dots too, the longest that there is.
-fn behind_path<'a>(text: &str, schema: &'a [Column]) -> Option<&'a str> {
+fn behind_path<'a>(text: &str, known: &Names<'a>) -> Option<&'a str> {
     const MOST_DOTS: usize = 64;
     let mut dots: Vec<usize> = text.rmatch_indices('.').map(|(at, _)| at).take(MOST_DOTS).collect();
     dots.reverse();
-    dots.into_iter().find_map(|at| name_of(text.get(at + 1..)?, schema))
-}
-
-fn name_of<'a>(id: &str, schema: &'a [Column]) -> Option<&'a str> {
-    find(schema, id.trim()).map(|column| column.name.as_str())
+    dots.into_iter().find_map(|at| known.get(text.get(at + 1..)?.trim()))
 }
 
 /// Foreign keys, `(a) REFERENCES catalog.<database id>.<table id>(b);…`, those of materialized views with the child's path before its
@@ -87,18 +99,34 @@ pub fn foreign(
     if value.len() > MAX_LENGTH {
         return Some(value.to_owned());
     }
+    let known = Names::of(schema);
+    let mut left = MAX_PRINTED;
     let mut resolved = Vec::new();
     for constraint in parts(value) {
-        match one_foreign(table, schema, context, constraint) {
-            Some(text) => resolved.extend(text),
+        match one_foreign(table, &known, context, constraint) {
+            Some(Printed::Gone) => {}
+            Some(Printed::Whole(text)) => {
+                let Some(rest) = left.checked_sub(text.len()) else { return Some(value.to_owned()) };
+                left = rest;
+                resolved.push(text);
+            }
+            Some(Printed::TooLong) => return Some(value.to_owned()),
             None => notes.push(format!("The foreign key {constraint} refers to a table that is not in this snapshot.")),
         }
     }
     joined(resolved)
 }
 
-/// None where a table is unknown; none inside where all columns are gone.
-fn one_foreign(table: &Table, schema: &[Column], context: &Context, constraint: &str) -> Option<Option<String>> {
+/// What becomes of a foreign key.
+enum Printed {
+    Whole(String),
+    /// No column is left.
+    Gone,
+    TooLong,
+}
+
+/// None where a table is unknown.
+fn one_foreign<'a>(table: &Table, known: &Names<'a>, context: &Context, constraint: &'a str) -> Option<Printed> {
     let (child, parent) = constraint.split_once(REFERENCES)?;
     let (child_path, child_columns) = child.split_once('(')?;
     let (parent_path, parent_columns) = parent.split_once('(')?;
@@ -106,24 +134,26 @@ fn one_foreign(table: &Table, schema: &[Column], context: &Context, constraint: 
     if !child_path.trim().is_empty() {
         // Of other tables only the names are known.
         let child = readable(context, child_path.trim())?;
-        return Some(Some(format!("{child}({child_columns}{REFERENCES}{parent}({parent_columns}")));
+        return Some(Printed::Whole(format!("{child}({child_columns}{REFERENCES}{parent}({parent_columns}")));
     }
-    let list = |text: &str| text.trim_end().strip_suffix(')').map(|list| list.split(',').map(str::to_owned).collect());
-    let (children, parents): (Vec<String>, Vec<String>) = (list(child_columns)?, list(parent_columns)?);
+    let list = |text| str::trim_end(text).strip_suffix(')').map(|list| list.split(',').collect());
+    let (children, parents): (Vec<&str>, Vec<&str>) = (list(child_columns)?, list(parent_columns)?);
     if children.len() != parents.len() {
-        return Some(Some(format!("({child_columns}{REFERENCES}{parent}({parent_columns}")));
+        return Some(Printed::Whole(format!("({child_columns}{REFERENCES}{parent}({parent_columns}")));
     }
     let of_itself = is_table(context, parent_path.trim(), table);
-    let pair = |(child, parent): (&String, &String)| {
-        let child = name_of(child, schema)?.to_owned();
-        let parent = if of_itself { name_of(parent, schema)?.to_owned() } else { parent.clone() };
-        Some((child, parent))
+    let pair = |(child, parent): (&str, &'a str)| {
+        let parent = if of_itself { known.get(parent.trim())? } else { parent };
+        Some((known.get(child.trim())?, parent))
     };
-    let (children, parents): (Vec<_>, Vec<_>) = children.iter().zip(&parents).filter_map(pair).unzip();
+    let (children, parents): (Vec<&str>, Vec<&str>) = children.into_iter().zip(parents).filter_map(pair).unzip();
     if children.is_empty() {
-        return Some(None);
+        return Some(Printed::Gone);
     }
-    Some(Some(format!("({}){REFERENCES}{parent}({})", children.join(","), parents.join(","))))
+    if length(&children) + length(&parents) > MAX_PRINTED {
+        return Some(Printed::TooLong);
+    }
+    Some(Printed::Whole(format!("({}){REFERENCES}{parent}({})", children.join(","), parents.join(","))))
 }
 
 /// `default_catalog.<database id>.<table id>` with names; one of another catalog has them already. None for a table not in the snapshot.

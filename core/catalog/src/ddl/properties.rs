@@ -3,7 +3,7 @@
 use super::columns::Names;
 use super::{Context, constraints, quote};
 use crate::model::{Column, Table};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Bucket size that StarRocks 3.5 prints for a RANDOM distribution without one of its own: 4 GiB.
 const BUCKET_SIZE: &str = "4294967296";
@@ -79,8 +79,9 @@ fn stored(table: &Table, schema: &[Column], context: &Context, notes: &mut Vec<S
     if let Some(columns) = table.bf_columns.as_deref().filter(|columns| !columns.is_empty()) {
         let known = Names::of(schema);
         // A Java TreeSet without regard to case; columns that are gone are not in it.
+        let ids: BTreeSet<String> = columns.iter().map(|id| id.to_ascii_lowercase()).collect();
         let names: BTreeMap<_, _> =
-            columns.iter().filter_map(|id| known.get(id)).map(|name| (quote::without_case(name), name)).collect();
+            ids.iter().filter_map(|id| known.get(id)).map(|name| (quote::without_case(name), name)).collect();
         if !names.is_empty() {
             out.insert("bloom_filter_columns".into(), names.into_values().collect::<Vec<_>>().join(", "));
         }
