@@ -325,6 +325,28 @@ async fn a_table_of_shards_appears_with_the_last_of_them() {
     assert!(refused.tables[0].problems[0].contains("stands there"), "{refused:?}");
 }
 
+/// Nothing but time tells that the hosts' copies are of one backup: their files' inodes and ctimes are their own.
+#[tokio::test(flavor = "multi_thread")]
+async fn shards_may_read_copies_of_their_own() {
+    let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let repository = common::open(&common::location("sr35/hub")).await;
+    let mut job = common::options(common::source(&repository, "sr_hub_full").await, dir.path());
+    job.tables = common::table("orders");
+    common::run(job).await.unwrap();
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_723_652_491);
+    for index in [0, 1] {
+        let copy = dir.path().join(format!("host{index}/orders"));
+        common::copy(&dir.path().join("sr_hub/orders"), &copy);
+        for path in common::tree(&copy).into_keys() {
+            std::fs::File::options().write(true).open(copy.join(path)).unwrap().set_modified(time).unwrap();
+        }
+        let mut part = options(copy.to_str().unwrap()).await;
+        part.shard = Some(Shard { index, count: 2 });
+        done(run(part, Target::Directory(to.path().into())).await);
+    }
+    assert_eq!(visible(to.path()), ["orders"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn shards_at_once_do_not_get_in_each_others_way() {
     for _ in 0..5 {

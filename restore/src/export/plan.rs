@@ -240,7 +240,7 @@ impl TablePlan {
             columns
         );
         for unit in &self.units {
-            text.push_str(&unit.identity()?);
+            text.push_str(&unit.identity(options.shard.is_some())?);
             text.push('\n');
         }
         self.identity = text;

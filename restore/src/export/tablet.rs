@@ -1,7 +1,7 @@
 //! One tablet of an export: its files, its metadata, its rows.
 
 use crate::error::{ErrorKind, RestoreError, Result};
-use crate::source::{Source, SourceFile};
+use crate::source::{Source, SourceFile, Stamp};
 use crate::warehouse::read_file;
 use starsnap_repository::md5;
 use starsnap_repository::reading::Access;
@@ -35,14 +35,18 @@ pub(super) enum Files {
 }
 
 impl Unit {
-    /// What tells this content from any other: names, sizes, md5s or times.
-    pub(super) fn identity(&self) -> Result<String> {
+    /// What tells this content from any other: names, sizes, md5s or stamps. For `many_hosts`, each of which may have a copy of its own,
+    /// it is the same in all of them.
+    pub(super) fn identity(&self, many_hosts: bool) -> Result<String> {
+        let stamp = |stamp: Stamp| if many_hosts { stamp.of_any_copy() } else { stamp };
         let mut files = match &self.files {
             Files::Source { files, .. } => {
-                let line = |file: &SourceFile| format!("{} {} {:?} {:?}", file.name, file.size, file.md5, file.stamp);
+                let line = |file: &SourceFile| {
+                    format!("{} {} {:?} {:?}", file.name, file.size, file.md5, file.stamp.map(stamp))
+                };
                 files.values().map(line).collect::<Vec<_>>()
             }
-            Files::Directory(dir) => list(dir)?,
+            Files::Directory(dir) => list(dir, stamp)?,
         };
         files.sort();
         Ok(format!("{} {}", self.path, files.join("\n")))
@@ -155,15 +159,14 @@ impl ReadAt for LocalFile {
     }
 }
 
-/// Name, size and mtime of what stands in a directory.
-fn list(dir: &PathBuf) -> Result<Vec<String>> {
-    use std::os::unix::fs::MetadataExt as _;
+/// Name, size and stamp of what stands in a directory.
+fn list(dir: &PathBuf, stamp: impl Fn(Stamp) -> Stamp) -> Result<Vec<String>> {
     let failed = |error| RestoreError::io("list", dir, error);
     let mut lines = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let meta = entry.metadata().map_err(failed)?;
-        lines.push(format!("{:?} {} {}.{}", entry.file_name(), meta.len(), meta.mtime(), meta.mtime_nsec()));
+        lines.push(format!("{:?} {} {:?}", entry.file_name(), meta.len(), stamp(Stamp::of(&meta))));
     }
     Ok(lines)
 }
@@ -184,4 +187,40 @@ pub(super) fn tablet_error(path: &str, error: TabletError) -> RestoreError {
     }
     made.source = Some(Box::new(error));
     made
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    /// A repaired file, as `cp -p` leaves it, has the size and the time of the damaged one.
+    #[test]
+    fn a_file_that_changed_under_its_time_makes_another_export() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |to: &str, text: &str| {
+            std::fs::create_dir_all(dir.path().join(to)).unwrap();
+            let path = dir.path().join(to).join("1.dat");
+            std::fs::write(&path, text).unwrap();
+            let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_723_652_491);
+            std::fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+        };
+        let identities = |at: &str, hosts: bool| {
+            let at = dir.path().join(at);
+            let (source, stored) = Source::tablet_dir(&at).unwrap();
+            let files = stored.files.into_iter().map(|file| (file.name.clone(), file)).collect();
+            let of = |files| Unit { path: "1".into(), files }.identity(hosts).unwrap();
+            [of(Files::Source { source, files: Arc::new(files) }), of(Files::Directory(at))]
+        };
+        write("here", "damaged");
+        write("there", "damaged");
+        let before = identities("here", false);
+        assert_eq!(before, identities("here", false));
+        // Of many hosts, each may have a copy.
+        assert_eq!(identities("here", true), identities("there", true));
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        write("here", "repairs");
+        let after = identities("here", false);
+        assert!(before.iter().zip(&after).all(|(before, after)| before != after), "{before:?} {after:?}");
+    }
 }

@@ -26,8 +26,13 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
-    fn of(meta: &Metadata) -> Stamp {
+    pub(crate) fn of(meta: &Metadata) -> Stamp {
         Stamp { mtime: (meta.mtime(), meta.mtime_nsec()), ctime: (meta.ctime(), meta.ctime_nsec()), inode: meta.ino() }
+    }
+
+    /// What copies on several hosts share, if they keep times.
+    pub(crate) fn of_any_copy(self) -> Stamp {
+        Stamp { ctime: (0, 0), inode: 0, ..self }
     }
 }
 
