@@ -90,8 +90,19 @@ fn go(mountpoint: &Path) -> std::path::PathBuf {
 }
 
 fn start(role: &str, mountpoint: &Path) -> Command {
+    use std::os::unix::process::CommandExt;
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.arg(format!("role={role}")).arg(mountpoint);
+    // However we were started ourselves (`nohup`, `&` in a script): what is ignored would stay so.
+    // SAFETY: the calls between fork and exec may be made there, and touch no memory.
+    unsafe {
+        command.pre_exec(|| {
+            for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM] {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+            Ok(())
+        })
+    };
     command
 }
 

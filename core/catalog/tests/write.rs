@@ -469,6 +469,14 @@ fn upper_case_and_new_partitions_are_no_differences() {
     assert_eq!(schema_differences(&existing, &snapshot), Vec::<String>::new());
 }
 
+/// Only the partition of an unpartitioned table is called by it.
+#[test]
+fn a_partition_may_have_its_tables_name() {
+    let (existing, mut entry) = generate::table(&Spec { name: "p1".into(), ..plain() }, &mut Ids(100));
+    rename(&mut entry, "p2").unwrap();
+    assert_eq!(schema_differences(&existing, &entry.parse().unwrap().unwrap()), Vec::<String>::new());
+}
+
 #[test]
 fn a_view_follows_its_table_to_a_new_id() {
     let (_, table) = plain_table();

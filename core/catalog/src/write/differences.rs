@@ -185,9 +185,10 @@ fn common_partitions(existing: &Table, snapshot: &Table, out: &mut Differences) 
         |table: &Table, id: i64| table.partition_info.as_ref()?.serialized_id_to_range.as_ref()?.get(&id).cloned();
     let by_name: HashMap<String, &Partition> =
         existing.id_to_partition.values().map(|old| (old.name.to_lowercase(), old)).collect();
+    let unpartitioned = snapshot.partition_info.as_ref().is_some_and(|info| info.kind == "UNPARTITIONED");
     for new in snapshot.id_to_partition.values() {
         // The single partition of an unpartitioned table has the table's name, which an alias changes.
-        let name = if new.name == snapshot.name { &existing.name } else { &new.name };
+        let name = if unpartitioned && new.name == snapshot.name { &existing.name } else { &new.name };
         let Some(old) = by_name.get(&name.to_lowercase()).or_else(|| by_name.get(&new.name.to_lowercase())) else {
             continue;
         };
