@@ -303,9 +303,7 @@ impl Source {
         let access = pace.is_none_or(|pace| !pace.is_limited()).then_some(access);
         Ok(FileAt { from: runtime.block_on(self.from(file, access))?, size: file.size, runtime: runtime.clone() })
     }
-}
 
-impl Source {
     /// Drops what is kept of a file that turned out damaged: see [`starsnap_repository::reading::Reading::forget`].
     pub(crate) async fn forget(&self, file: &SourceFile) {
         if let (Place::Store(_), Inner::Repository(source)) = (&file.place, &self.inner) {

@@ -138,7 +138,11 @@ impl Reading {
                 .advise("give 16MiB at least"));
         }
         let disk = options.disk.as_ref().map(|(dir, size)| DiskCache::open(dir, *size)).transpose()?;
-        Ok(Reading(Arc::new(Shared {
+        Ok(Reading::with(options, disk))
+    }
+
+    fn with(options: &ReadOptions, disk: Option<DiskCache>) -> Reading {
+        Reading(Arc::new(Shared {
             pool: Pool::new(options.memory - aside(options.memory)),
             disk,
             patience: options.patience,
@@ -147,7 +151,7 @@ impl Reading {
             from_disk: AtomicU64::new(0),
             fetched: AtomicU64::new(0),
             strangers: AtomicU64::new(0),
-        })))
+        }))
     }
 
     /// A reader of `file`. Nothing is asked of the store yet.
@@ -173,17 +177,7 @@ impl Reading {
 impl Default for Reading {
     /// With the usual memory, and nothing on disk.
     fn default() -> Reading {
-        let options = ReadOptions::default();
-        Reading(Arc::new(Shared {
-            pool: Pool::new(options.memory - aside(options.memory)),
-            disk: None,
-            patience: options.patience,
-            slots: Arc::new(Semaphore::new(AHEAD_AT_ONCE)),
-            sequential: AtomicUsize::new(0),
-            from_disk: AtomicU64::new(0),
-            fetched: AtomicU64::new(0),
-            strangers: AtomicU64::new(0),
-        }))
+        Reading::with(&ReadOptions::default(), None)
     }
 }
 

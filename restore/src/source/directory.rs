@@ -3,6 +3,7 @@
 use super::{Place, SourceFile, Stored, TabletListing, check_names, foreign_names};
 use crate::error::{ErrorKind, RestoreError, Result};
 use crate::objects::{self, MountedSnapshot};
+use crate::transfer::MD5_ATTRIBUTE;
 use crate::warehouse::{read_table_json, table_dirs};
 use serde::{Deserialize, Serialize};
 use starsnap_catalog::layout::TabletPlace;
@@ -35,9 +36,6 @@ impl Stamp {
         Stamp { ctime: (0, 0), inode: 0, ..self }
     }
 }
-
-/// The extended attribute with a file's md5, in hex.
-const MD5_ATTRIBUTE: &str = "user.starsnap.md5";
 
 #[derive(Debug)]
 pub(super) struct DirectorySource {

@@ -45,23 +45,24 @@ const GIVE_KEYS: &str =
 /// Checks a property that is none of ours. True: it tunes Hadoop. False: it is not Hadoop's either.
 pub(super) fn is_passed_over(name: &str, value: &str) -> Result<bool> {
     let Some(rest) = CONNECTORS.iter().find_map(|connector| name.strip_prefix(connector)) else {
-        if name == "hadoop.security.credential.provider.path" {
-            return says_nothing(value).map_or_else(|| Err(refused(name, IDENTITY, GIVE_KEYS)), Ok);
+        if name == "hadoop.security.credential.provider.path" && !says_nothing(value) {
+            return Err(refused(name, IDENTITY, GIVE_KEYS));
         }
         return Ok(name.starts_with("hadoop."));
     };
-    let rule = REFUSED.iter().find(|(beginning, ..)| rest.starts_with(beginning));
-    match rule {
-        Some((_, reason, advice)) if says_nothing(value).is_none() => Err(refused(name, reason, advice)),
-        None if is_secret_property(name) && says_nothing(value).is_none() => Err(refused(name, IDENTITY, GIVE_KEYS)),
-        _ => Ok(true),
+    if says_nothing(value) {
+        return Ok(true);
+    }
+    match REFUSED.iter().find(|(beginning, ..)| rest.starts_with(beginning)) {
+        Some((_, reason, advice)) => Err(refused(name, reason, advice)),
+        None if is_secret_property(name) => Err(refused(name, IDENTITY, GIVE_KEYS)),
+        None => Ok(true),
     }
 }
 
 /// With such a value, a property has no effect in Hadoop either.
-fn says_nothing(value: &str) -> Option<bool> {
-    let nothing = ["", "false", "none"].iter().any(|nothing| value.trim().eq_ignore_ascii_case(nothing));
-    nothing.then_some(true)
+fn says_nothing(value: &str) -> bool {
+    ["", "false", "none"].iter().any(|nothing| value.trim().eq_ignore_ascii_case(nothing))
 }
 
 fn refused(name: &str, reason: &str, advice: &'static str) -> RepositoryError {

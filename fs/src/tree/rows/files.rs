@@ -16,13 +16,6 @@ use tokio::runtime::Handle;
 /// Largest metadata file that is read. That of a tablet with millions of deleted rows has a few hundred megabytes.
 const METADATA_LIMIT: u64 = 2 << 30;
 
-/// Where a file is.
-struct Stored {
-    storage: Arc<dyn Storage>,
-    path: String,
-    size: u64,
-}
-
 /// Opens the files of one tablet.
 pub(super) struct Opener {
     inner: Arc<Inner>,
@@ -42,12 +35,11 @@ impl starsnap_tablet::TabletFiles for Opener {
         let missing = || io::Error::new(io::ErrorKind::NotFound, "the repository lacks it");
         let tablet = self.inner.snapshot.open.tablets.get(self.tablet).ok_or_else(missing)?;
         let file = find(tablet, name).ok_or_else(missing)?;
-        let stored = stored(&self.inner, tablet, file);
-        match stored.storage.local_file(&stored.path) {
+        let (storage, stored) = stored(&self.inner, tablet, file);
+        match storage.local_file(&stored.path) {
             Some(local) => Ok(Arc::new(Local::new(local.map_err(io::Error::other)?, stored.size)?)),
             None => {
-                let listed = StoredFile { path: stored.path, size: stored.size, md5: Some(file.md5), modified: None };
-                let reader = self.reading.open(stored.storage, listed, Access::Any);
+                let reader = self.reading.open(storage, stored, Access::Any);
                 Ok(Arc::new(Remote { reader, runtime: self.runtime.clone() }))
             }
         }
@@ -58,8 +50,8 @@ impl starsnap_tablet::TabletFiles for Opener {
 pub(super) async fn forget(inner: &Inner, tablet: usize, reading: &Reading) {
     let Some(tablet) = inner.snapshot.open.tablets.get(tablet) else { return };
     for file in &tablet.files {
-        let Stored { storage, path, size } = stored(inner, tablet, file);
-        reading.forget(storage, StoredFile { path, size, md5: Some(file.md5), modified: None }).await;
+        let (storage, stored) = stored(inner, tablet, file);
+        reading.forget(storage, stored).await;
     }
 }
 
@@ -68,10 +60,11 @@ fn find<'a>(tablet: &'a TabletFiles, name: &str) -> Option<&'a FileEntry> {
     tablet.files.get(at)
 }
 
-fn stored(inner: &Inner, tablet: &TabletFiles, file: &FileEntry) -> Stored {
+/// Where a file is, and what is known of it.
+fn stored(inner: &Inner, tablet: &TabletFiles, file: &FileEntry) -> (Arc<dyn Storage>, StoredFile) {
     let source: &dyn Source = &*inner.source;
     let path = source.path(&inner.snapshot.open.file_path(&tablet.key, file));
-    Stored { storage: source.storage().clone(), path, size: file.size }
+    (source.storage().clone(), StoredFile { path, size: file.size, md5: Some(file.md5), modified: None })
 }
 
 /// A metadata file of a tablet, checked against its md5; the error is a sentence.
@@ -85,15 +78,15 @@ pub(super) async fn metadata(
     if file.size > METADATA_LIMIT {
         return Err(format!("{name}: it has {} bytes, a header at most {METADATA_LIMIT}", file.size));
     }
-    let Stored { storage, path, size } = stored(inner, tablet, file);
+    let (storage, stored) = stored(inner, tablet, file);
+    let (path, size) = (stored.path.clone(), stored.size);
     // Files of rows are opened again and again: what is far away is asked for once.
     let read = match storage.local_file(&path) {
         Some(_) if size == 0 => Ok(bytes::Bytes::new()),
         Some(_) => storage.read(&path, 0..size).await,
         None => {
-            let listed = StoredFile { path: path.clone(), size, md5: Some(file.md5), modified: None };
             // Checked, so that what is wrong is not kept.
-            reading.open(storage, listed, Access::Checked).read(0..size).await
+            reading.open(storage, stored, Access::Checked).read(0..size).await
         }
     };
     let bytes = read.map_err(|error: RepositoryError| format!("{name}: {error}"))?;
